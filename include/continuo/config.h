@@ -1,0 +1,53 @@
+/*
+ * Policy files: YAML → struct cn_policy, with every mistake of all files reported in one
+ * run as "file:line:column: what is wrong; what would be right".  Also the built-in
+ * catalogue. Blocks on files; main thread, pool or command line.
+ */
+#ifndef CONTINUO_CONFIG_H
+#define CONTINUO_CONFIG_H
+
+#include "continuo/policy.h"
+
+struct cn_config_opts {
+	const char *path; /* the policy file */
+	/*
+	 * Whether the vault has a key of that name that may go to origin; NULL skips the
+	 * check. 0, CN_E_NOT_FOUND or CN_E_DENIED, as cn_vault_check().
+	 */
+	int (*check_key)(void *self, const char *name, const char *origin,
+	                 struct cn_error *reterr);
+	/* Gets each mistake, in order of file and line.  May be NULL. */
+	void (*on_mistake)(void *self, const struct cn_error *mistake);
+	void *self;
+	bool skip_ownership; /* `policy check` of a file that is not ours to own */
+};
+
+/* CN_E_CONFIG with the first mistake in *reterr and its number in the message when many. */
+int cn_config_load(const struct cn_config_opts *opts, struct cn_policy **ret,
+                   struct cn_error *reterr) CN_MUST_CHECK;
+
+/* The effective policy as YAML that loads to the same policy (`policy show`), or JSON. */
+void cn_config_print(struct cn_buf *b, const struct cn_policy *p, bool json);
+
+/* The JSON Schema of the policy language, made from the parser's own tables. */
+void cn_config_schema(struct cn_buf *b);
+
+/* One preset of the built-in catalogue, for `vault set --preset` and listings. */
+struct cn_preset {
+	const char *name, *title;
+	const char *url, *origin; /* of the Anthropic door; NULL: it has none */
+	enum cn_wire wire;
+	bool usable; /* false: a dialect that this version does not speak */
+};
+size_t cn_catalogue_presets(const struct cn_preset **ret);
+const struct cn_preset *cn_catalogue_preset(struct cn_view name);
+
+/*
+ * "scheme://host:port" in lower case with the port always there; false when text is no
+ * http(s) URL or has user, query or fragment.  *retbase (may be NULL): the URL without
+ * final slash and without "/v1" at its end.
+ */
+bool cn_config_origin(struct cn_arena *a, struct cn_view text, const char **ret,
+                      const char **retbase);
+
+#endif

@@ -1,0 +1,66 @@
+/*
+ * What is known about keys, accounts, models and backends: cooldowns
+ * (wire/fallback-rules.md 1) and breakers (design/security.md 8).  One table for all
+ * workers; the caller holds whatever lock guards it.  Time is an argument (monotonic
+ * milliseconds), never read here.
+ */
+#ifndef CONTINUO_HEALTH_H
+#define CONTINUO_HEALTH_H
+
+#include "continuo/outcome.h"
+#include "continuo/policy.h"
+
+/* One (model, key) that a turn may try. */
+struct cn_candidate {
+	const struct cn_model *model;    /* borrowed from the policy */
+	const struct cn_policy_key *key; /* borrowed from the policy */
+};
+
+struct cn_health;
+struct cn_health *cn_health_new(void);
+struct cn_health *cn_health_free(struct cn_health *h); /* returns NULL */
+
+/* What one attempt showed.  Returns how long (ms) its scope cools down now; 0: it does not.
+ */
+uint64_t cn_health_report(struct cn_health *h, const struct cn_candidate *c,
+                          const struct cn_outcome *o, uint64_t now_ms);
+
+struct cn_readiness {
+	uint64_t at_ms;    /* when it is ready; now_ms or less: now */
+	bool only_breaker; /* held by nothing but a breaker: tried rather than waited for */
+	enum cn_class because; /* what put it there */
+	enum cn_scope scope;
+};
+/* Looks without taking a half-open place. */
+struct cn_readiness cn_health_ready_at(const struct cn_health *h,
+                                       const struct cn_candidate *c, uint64_t now_ms);
+/*
+ * Takes the candidate for an attempt: false when another turn holds its half-open place
+ * (leased for 60 s) or the retry budget of its backend is empty (is_retry).  Reported or
+ * cancelled later.
+ */
+bool cn_health_take(struct cn_health *h, const struct cn_candidate *c, bool is_retry,
+                    uint64_t now_ms);
+/* The attempt ended without a word about the candidate (client gone): gives the place back.
+ */
+void cn_health_cancel(struct cn_health *h, const struct cn_candidate *c, uint64_t now_ms);
+/* Forgets cooldowns and breakers: all, or those of one backend, model or key name. */
+void cn_health_reset(struct cn_health *h, struct cn_view name);
+/* A successful answer's share of use, for `rotate: least_used`. */
+uint64_t cn_health_uses(const struct cn_health *h, const struct cn_candidate *c);
+
+/* One line of `status`. */
+struct cn_health_line {
+	const char *scope; /* "key", "account", "model", "backend" */
+	char name[200];    /* "anthropic/opus", "kimi:vault:kimi-1" */
+	enum cn_class because;
+	uint64_t until_ms; /* monotonic */
+	unsigned n;        /* the how-manieth in a row */
+	bool breaker;
+};
+/* Every cooldown or open breaker in force. */
+void cn_health_list(const struct cn_health *h, uint64_t now_ms,
+                    void (*each)(void *self, const struct cn_health_line *line),
+                    void *self);
+
+#endif

@@ -1,0 +1,17 @@
+/* Ids that the client sees.  It merges messages of one id and loops on a repeated tool id.
+ */
+#ifndef CONTINUO_IDS_H
+#define CONTINUO_IDS_H
+
+#include "continuo/arena.h"
+
+struct cn_view cn_id_message(struct cn_arena *a); /* msg_ + 24 random characters */
+struct cn_view cn_id_request(struct cn_arena *a); /* req_ + 24 */
+struct cn_view cn_id_tool(struct cn_arena *a);    /* toolu_ + 24 */
+/*
+ * Whether a backend's tool id may go to the client as it is: ^[A-Za-z0-9_-]+$, and it does
+ * not stand in the request's messages as a string already.
+ */
+bool cn_id_tool_usable(struct cn_view id, struct cn_view messages_raw);
+
+#endif
