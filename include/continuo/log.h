@@ -115,7 +115,8 @@ bool cn_log_level_parse(struct cn_view word, enum cn_log_level *ret);
  */
 void cn_log_set_scrubber(void (*scrub)(void *self, char *line, size_t n), void *self);
 
-/* Appends v with bytes below 0x20 and 0x7f as \xNN, cut at max bytes of input, to b. */
+/* Appends v to b, at most max bytes of it; control characters (C0, DEL, C1) and what is not
+ * UTF-8 stand there as \xNN. */
 struct cn_buf;
 void cn_log_sanitise(struct cn_buf *b, struct cn_view v, size_t max);
 

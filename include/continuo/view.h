@@ -66,7 +66,8 @@ struct cn_view cn_view_trim(struct cn_view v);
 bool cn_view_split(struct cn_view *rest, char sep, struct cn_view *ret);
 /* An unsigned decimal number that fills the view; false on anything else or overflow. */
 bool cn_view_u64(struct cn_view v, uint64_t *ret);
-/* Shell-like match of the whole text: '*' is any run, '?' one byte.  Linear time. */
+/* Shell-like match of the whole text: '*' is any run, '?' one byte.  At worst linear in
+ * pattern.n * text.n: no pattern makes it explode. */
 bool cn_view_glob(struct cn_view pattern, struct cn_view text);
 /* A NUL-terminated heap copy; free() it. */
 char *cn_view_dup(struct cn_view v);
