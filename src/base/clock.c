@@ -105,8 +105,8 @@ static bool take_time(struct cn_view *in, struct civil *c)
 static bool take_month(struct cn_view *in, uint64_t *ret)
 {
 	static const char names[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-	for (size_t i = 0; i < 12 && in->n >= 3; i++)
-		if (memcmp(in->p, names + 3 * i, 3) == 0) {
+	for (size_t i = 0; i < 12; i++)
+		if (cn_view_starts(*in, cn_view(names + 3 * i, 3))) {
 			*in = cn_view_from(*in, 3);
 			*ret = i + 1;
 			return true;
@@ -137,7 +137,7 @@ static bool parse_http(struct cn_view in, uint64_t *ret)
 	if (comma == SIZE_MAX)
 		return false;
 	in = cn_view_from(in, comma + 2);
-	bool old = in.n > 2 && in.p[2] == '-';
+	bool old = cn_view_starts(cn_view_from(in, 2), CN_VIEW("-"));
 	const char *sep = old ? "-" : " ";
 	if (!take_digits(&in, 2, &c.day) || !take(&in, sep) || !take_month(&in, &c.month) ||
 	    !take(&in, sep) || !take_digits(&in, old ? 2 : 4, &c.year))
@@ -152,7 +152,7 @@ static bool parse_http(struct cn_view in, uint64_t *ret)
 static bool parse_asctime(struct cn_view in, uint64_t *ret)
 {
 	struct civil c = {0};
-	if (in.n != 24 || in.p[3] != ' ')
+	if (in.n != 24 || !cn_view_starts(cn_view_from(in, 3), CN_VIEW(" ")))
 		return false;
 	in = cn_view_from(in, 4);
 	if (!take_month(&in, &c.month) || !take(&in, " ") ||

@@ -11,7 +11,7 @@
 static atomic_uint_fast64_t values[CN_CT_COUNT];
 
 static const char *const names[CN_CT_COUNT] = {
-#define X(symbol, name, text) [CN_CT_##symbol] = name,
+#define X(symbol, name, text) [CN_CT_##symbol] = (name),
     CN_COUNTERS(X)
 #undef X
 };

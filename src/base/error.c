@@ -49,11 +49,10 @@ void cn_error_prefix(struct cn_error *err, const char *fmt, ...)
 	char text[sizeof(err->message)];
 	va_list args;
 	va_start(args, fmt);
-	int n = vsnprintf(text, sizeof(text), fmt, args);
+	(void)vsnprintf(text, sizeof(text) - 2, fmt, args); /* may cut */
 	va_end(args);
-	cn_assert(n >= 0);
-	size_t at = strlen(text);
-	(void)snprintf(text + at, sizeof(text) - at, ": %s", err->message); /* may cut */
+	strcat(text, ": ");
+	strncat(text, err->message, sizeof(text) - 1 - strlen(text)); /* may cut */
 	replace_controls(text);
 	memcpy(err->message, text, sizeof(text));
 }

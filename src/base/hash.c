@@ -109,15 +109,16 @@ void cn_hex(struct cn_buf *b, const void *p, size_t n)
 	}
 }
 
-static int hex_digit(char c)
+/* 16 and above: no digit */
+static unsigned hex_digit(char c)
 {
 	if (c >= '0' && c <= '9')
-		return c - '0';
+		return (unsigned)(c - '0');
 	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
+		return (unsigned)(c - 'a' + 10);
 	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
+		return (unsigned)(c - 'A' + 10);
+	return 16;
 }
 
 bool cn_unhex(struct cn_view text, void *ret, size_t n)
@@ -126,11 +127,13 @@ bool cn_unhex(struct cn_view text, void *ret, size_t n)
 	if (text.n / 2 != n || text.n % 2)
 		return false;
 	for (size_t i = 0; i < text.n; i++)
-		if (hex_digit(text.p[i]) < 0)
+		if (hex_digit(text.p[i]) > 15)
 			return false;
-	for (size_t i = 0; i < n; i++)
-		out[i] = (unsigned char)(hex_digit(text.p[2 * i]) << 4 |
-		                         hex_digit(text.p[2 * i + 1]));
+	for (size_t i = 0; i < n; i++) {
+		unsigned high = hex_digit(text.p[2 * i]),
+			 low = hex_digit(text.p[2 * i + 1]);
+		out[i] = (unsigned char)(high << 4 | low);
+	}
 	return true;
 }
 

@@ -70,17 +70,14 @@ void cn_log_set_scrubber(void (*scrub)(void *self, char *line, size_t n), void *
 	pthread_mutex_unlock(&state.lock);
 }
 
-/* Length of the well-formed UTF-8 character at the start of v, 0 when there is none.  C1
- * controls (U+0080…U+009F) count as malformed: terminals obey them. */
-static size_t utf8_length(struct cn_view v)
+/* Length of the well-formed UTF-8 character at p, where have > 0 bytes are; 0 when there is
+ * none.  C1 controls (U+0080…U+009F) count as malformed: terminals obey them. */
+static size_t utf8_length(const unsigned char *p, size_t have)
 {
-	const unsigned char *p = (const unsigned char *)v.p;
-	size_t n = p[0] < 0x80   ? 1
-	           : p[0] < 0xc2 ? 0
-	           : p[0] < 0xe0 ? 2
-	           : p[0] < 0xf0 ? 3
-	                         : 4;
-	if (n == 0 || n > v.n || p[0] > 0xf4)
+	size_t n = 4;
+	if (p[0] < 0xf0)
+		n = p[0] < 0x80 ? 1 : p[0] < 0xe0 ? 2 : 3;
+	if (n > have || p[0] > 0xf4 || (n > 1 && p[0] < 0xc2))
 		return 0;
 	for (size_t i = 1; i < n; i++)
 		if ((p[i] & 0xc0) != 0x80)
@@ -94,17 +91,17 @@ static size_t utf8_length(struct cn_view v)
 
 void cn_log_sanitise(struct cn_buf *b, struct cn_view v, size_t max)
 {
+	const unsigned char *p = (const unsigned char *)v.p;
 	size_t end = v.n < max ? v.n : max;
-	for (size_t i = 0; i < end;) {
-		size_t n = utf8_length(cn_view_from(v, i));
-		unsigned char c = (unsigned char)v.p[i];
-		if (n == 0 || c < 0x20 || c == 0x7f) {
-			cn_buf_printf(b, "\\x%02x", c);
+	for (size_t i = 0; p && i < end;) {
+		size_t n = utf8_length(p + i, v.n - i);
+		if (n == 0 || p[i] < 0x20 || p[i] == 0x7f) {
+			cn_buf_printf(b, "\\x%02x", p[i]);
 			i++;
 		} else if (n > end - i) {
 			break; /* the cut goes through this character */
 		} else {
-			cn_buf_add(b, v.p + i, n);
+			cn_buf_add(b, p + i, n);
 			i += n;
 		}
 	}

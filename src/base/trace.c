@@ -34,7 +34,7 @@ static _Thread_local struct {
 static int file = -1; /* owned; -1: none.  Set before threads start */
 
 static const char *const names[] = {
-#define X(symbol, name, text) [CN_TR_##symbol] = name,
+#define X(symbol, name, text) [CN_TR_##symbol] = (name),
     CN_TRACE_EVENTS(X)
 #undef X
 };
@@ -100,7 +100,7 @@ static void put_number(struct line *l, uint64_t v)
 	char digits[20];
 	size_t at = sizeof(digits);
 	do
-		digits[--at] = (char)('0' + v % 10);
+		digits[--at] = "0123456789"[v % 10];
 	while (v /= 10);
 	put(l, " ", 1);
 	put(l, digits + at, sizeof(digits) - at);

@@ -8,9 +8,10 @@
 
 #include "continuo/error.h"
 
-static char lower(char c)
+static unsigned lower(char c)
 {
-	return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+	unsigned u = (unsigned char)c;
+	return u >= 'A' && u <= 'Z' ? u - 'A' + 'a' : u;
 }
 
 static bool equal_nocase(const char *a, const char *b, size_t n)
