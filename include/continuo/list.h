@@ -42,9 +42,12 @@ static inline void cn_list_remove(struct cn_list *node)
 #define cn_container_of(node, type, member) \
 	((type *)(void *)((char *)(node)-offsetof(type, member)))
 
-/* Visits every node; the node being visited may be removed. */
+/* Visits every node; the node being visited may be removed.  A name being declared cannot
+ * stand in parentheses. */
+/* NOLINTBEGIN(bugprone-macro-parentheses) */
 #define CN_LIST_EACH(it, head)                                                       \
 	for (struct cn_list *it = (head)->next, *it##_next = it->next; it != (head); \
 	     it = it##_next, it##_next = it->next)
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 #endif

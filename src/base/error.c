@@ -46,15 +46,16 @@ int cn_fail(struct cn_error *reterr, int code, const char *fmt, ...)
 
 void cn_error_prefix(struct cn_error *err, const char *fmt, ...)
 {
-	char text[sizeof(err->message)];
+	char text[2 * sizeof(err->message) + 2]; /* both and ": "; cut below */
 	va_list args;
 	va_start(args, fmt);
-	(void)vsnprintf(text, sizeof(text) - 2, fmt, args); /* may cut */
+	(void)vsnprintf(text, sizeof(err->message), fmt, args); /* may cut */
 	va_end(args);
-	strcat(text, ": ");
-	strncat(text, err->message, sizeof(text) - 1 - strlen(text)); /* may cut */
+	size_t at = strlen(text);
+	(void)snprintf(text + at, sizeof(text) - at, ": %s", err->message); /* fits */
 	replace_controls(text);
-	memcpy(err->message, text, sizeof(text));
+	memcpy(err->message, text, sizeof(err->message));
+	err->message[sizeof(err->message) - 1] = '\0';
 }
 
 static unsigned code_index(int code)

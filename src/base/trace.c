@@ -91,7 +91,10 @@ static void put(struct line *l, const char *p, size_t n)
 {
 	for (size_t i = 0; i < n && l->n < sizeof(l->p); i++) {
 		unsigned char c = (unsigned char)p[i];
-		l->p[l->n++] = c >= 0x20 && c < 0x7f ? p[i] : '?';
+		l->p[l->n] = p[i];
+		if (c < 0x20 || c >= 0x7f)
+			l->p[l->n] = '?';
+		l->n++;
 	}
 }
 
@@ -99,9 +102,10 @@ static void put_number(struct line *l, uint64_t v)
 {
 	char digits[20];
 	size_t at = sizeof(digits);
-	do
+	do {
 		digits[--at] = "0123456789"[v % 10];
-	while (v /= 10);
+		v /= 10;
+	} while (v);
 	put(l, " ", 1);
 	put(l, digits + at, sizeof(digits) - at);
 }
@@ -120,7 +124,7 @@ void cn_trace_dump(void)
 		put_number(&l, r->b);
 		put(&l, " ", 1);
 		put(&l, r->text, r->n);
-		l.p[l.n < sizeof(l.p) ? l.n++ : sizeof(l.p) - 1] = '\n';
+		l.p[l.n++] = '\n'; /* the longest record leaves room */
 		if (write(STDERR_FILENO, l.p, l.n) < 0)
 			return;
 	}
