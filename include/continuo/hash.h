@@ -24,6 +24,9 @@ bool cn_hash_eq(const struct cn_hash *a, const struct cn_hash *b);
 /* 64-bit SipHash under a key made at start: for tables that peers can fill. */
 uint64_t cn_hash_table(struct cn_view v);
 
+/* Overwrites bytes that were secret; NULL is allowed for n 0. */
+void cn_wipe(void *p, size_t n);
+
 void cn_random(void *p, size_t n);
 uint64_t cn_random_below(uint64_t n); /* uniform in 0..n-1; n > 0 */
 /* n random characters of [A-Za-z0-9], appended: message, tool and request ids. */

@@ -65,6 +65,12 @@ uint64_t cn_hash_table(struct cn_view v)
 	return hash;
 }
 
+void cn_wipe(void *p, size_t n)
+{
+	if (n)
+		sodium_memzero(p, n);
+}
+
 void cn_random(void *p, size_t n)
 {
 	cn_assert(state.ready);
