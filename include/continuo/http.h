@@ -50,24 +50,32 @@ struct cn_reply {
 struct cn_conn_handler {
 	/*
 	 * The head is complete.  Return true to read the body (at most *max_body bytes,
-	 * then 413 is answered by on_too_large's reply) or false after having called
-	 * cn_conn_reply(): the connection then closes without reading a body.
+	 * which starts at 40 MiB; over it on_refused is asked for a 413) or false after
+	 * having called cn_conn_reply(): the connection then closes without reading a body.
+	 * head stays readable until the reply is over or on_close.
 	 */
 	bool (*on_head)(void *self, struct cn_conn *c, const struct cn_head *head,
 	                uint64_t *max_body);
 	/* The request is whole.  body is given away (may be empty); it stays charged until
-	 * the receiver calls cn_conn_release_body() with its size. */
+	 * the receiver calls cn_conn_release_body() with its size or, once the connection
+	 * is over, releases as much from the listener's charge itself. */
 	void (*on_request)(void *self, struct cn_conn *c, const struct cn_head *head,
 	                   struct cn_buf body);
-	/* Fills the reply for what the connection refuses by itself: 400, 408, 413, 421,
-	 * 431, … */
+	/*
+	 * Calls cn_conn_reply() for what the connection refuses by itself: 400, 408, 413,
+	 * 431, 503; why is constant text.  The connection closes after it.  There may have
+	 * been an on_head before (then no on_request follows) or none.
+	 */
 	void (*on_refused)(void *self, struct cn_conn *c, int status, const char *why);
+	/* May be NULL.  The socket took the last byte of the reply to an on_request. */
+	void (*on_sent)(void *self, struct cn_conn *c);
 	/* Output fell below the low mark after cn_conn_write() had said to stop. */
 	void (*on_drain)(void *self, struct cn_conn *c);
 	/*
-	 * The client is gone (closed, reset, not reading for 120 s) while a request was
-	 * being answered; why is constant text.  The connection must not be touched after
-	 * it.
+	 * The client is gone (closed or half-closed, reset, not reading for 120 s, the
+	 * listener closes) while a request was being answered, its last byte included; why
+	 * is constant text.  The connection must not be touched after it, but for
+	 * cn_conn_data() and cn_conn_set_data() before on_close.
 	 */
 	void (*on_gone)(void *self, struct cn_conn *c, const char *why);
 	/* The connection is over, whatever happened; frees what self kept for it. */
@@ -87,16 +95,20 @@ struct cn_listener_opts {
 };
 
 /*
- * Watches a listening socket (a duplicate that it owns from now on) and serves what it
- * accepts.
+ * Watches a listening socket (a duplicate that it owns once this succeeded) and serves what
+ * it accepts.  On a Unix socket only processes of our own user are let in.
  */
 struct cn_listener;
 int cn_listener_open(const struct cn_listener_opts *opts, int fd, bool unix_socket,
                      struct cn_listener **ret, struct cn_error *reterr) CN_MUST_CHECK;
-/* Stops accepting; open connections go on, with `connection: close` on their next reply. */
+/*
+ * Stops accepting; open connections go on, with `connection: close` on their next reply.
+ * Those that are idle for a second are closed.
+ */
 void cn_listener_drain(struct cn_listener *l);
 size_t cn_listener_connections(const struct cn_listener *l);
-/* Closes everything; on_closed runs when the last handle is gone, and l is freed then. */
+/* Closes everything, with on_gone and on_close as if all clients left; on_closed runs when
+ * the last handle is gone, and l is freed then. */
 void cn_listener_close(struct cn_listener *l, void (*on_closed)(void *self), void *self);
 
 /*
@@ -109,7 +121,11 @@ int cn_listen_unix(const char *path, int *retfd, struct cn_error *reterr) CN_MUS
 /* Sockets handed over by LISTEN_FDS/LISTEN_PID; n of them from descriptor 3. */
 size_t cn_listen_inherited(void);
 
-/* ---- answering; c is borrowed until on_gone or on_close ---- */
+/*
+ * ---- answering; c is borrowed until on_gone or on_close ----
+ * No callback runs from inside these.  A field whose value has a control byte is left out;
+ * a name that is not a token, or one of the fields that frame the message, is a bug.
+ */
 
 void cn_conn_reply(struct cn_conn *c, const struct cn_reply *r);
 /* Starts a chunked reply; trailer_names (may be NULL) is announced in `trailer:`. */
@@ -123,10 +139,14 @@ void cn_conn_begin(struct cn_conn *c, int status, const struct cn_field *fields,
 bool cn_conn_write(struct cn_conn *c, struct cn_view bytes);
 /* Ends a begun reply; trailers may be empty. */
 void cn_conn_end(struct cn_conn *c, const struct cn_field *trailers, size_t n);
-/* Breaks a begun reply off without its end, so that the client sees a failure. */
+/*
+ * Breaks a begun reply off without its end, so that the client sees a failure; also closes
+ * any other connection.  No on_gone follows; on_close does, later.
+ */
 void cn_conn_abort(struct cn_conn *c);
 /* Bytes queued and not yet taken by the socket. */
 size_t cn_conn_pending(const struct cn_conn *c);
+/* Ends the charge for n bytes of a body that was given away. */
 void cn_conn_release_body(struct cn_conn *c, size_t n);
 /* The handler's own pointer for this connection (a turn, say). */
 void cn_conn_set_data(struct cn_conn *c, void *data);
