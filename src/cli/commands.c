@@ -1,0 +1,10 @@
+/*
+ * The list of commands, in the order of the help text.  One line a command; the row itself
+ * stands in the command's own file.
+ */
+#include "cli_impl.h"
+
+const struct cn_command *const cn_cli__commands[] = {
+    &cn_cmd_help,
+    NULL,
+};
