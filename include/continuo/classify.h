@@ -22,8 +22,12 @@ struct cn_answer_head {
 
 /* Who is being judged: some rules hold for one kind of backend. */
 struct cn_answer_context {
-	bool own_body; /* a same-format backend that got the client's own body */
-	bool local;    /* loopback or private network */
+	/*
+	 * The plan's first backend, of the client's format, that got the client's own body:
+	 * a request that it refuses is the client's to mend (no_retry).
+	 */
+	bool own_body;
+	bool local; /* loopback or private network */
 	uint64_t wall_ms;
 };
 

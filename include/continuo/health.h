@@ -36,8 +36,9 @@ struct cn_readiness cn_health_ready_at(const struct cn_health *h,
                                        const struct cn_candidate *c, uint64_t now_ms);
 /*
  * Takes the candidate for an attempt: false when another turn holds its half-open place
- * (leased for 60 s) or the retry budget of its backend is empty (is_retry).  Reported or
- * cancelled later.
+ * (leased for 60 s) or the retry budget of its backend is empty (is_retry: this turn has
+ * tried the same candidate before; another key or model is no retry).  One that was taken
+ * is reported or cancelled later, one that was not is neither.
  */
 bool cn_health_take(struct cn_health *h, const struct cn_candidate *c, bool is_retry,
                     uint64_t now_ms);

@@ -38,6 +38,7 @@ struct cn_plan {
 	size_t n_skipped;
 	bool all_skipped_for_size; /* every model was skipped for window or body size */
 	uint64_t largest_window;   /* of the chain, tokens; 0: none known */
+	bool once; /* the provider runs tools: no second try once a request was sent */
 };
 
 /*
@@ -55,6 +56,11 @@ struct cn_tried {
 	const struct cn_candidate *candidate;
 	enum cn_class class;
 	bool repaired; /* the one resend with something changed was used up */
+	/*
+	 * How it ended in full; borrowed.  NULL: only the class is known, and neither a
+	 * repair nor an uncounted retry follows.
+	 */
+	const struct cn_outcome *outcome;
 };
 enum cn_next_kind {
 	CN_NEXT_TRY,
@@ -66,10 +72,18 @@ struct cn_next {
 	const struct cn_candidate *candidate; /* TRY; borrowed from the plan */
 	uint64_t ready_at_ms;  /* WAIT and NONE: when the earliest is back; 0: never */
 	enum cn_class because; /* WAIT and NONE: what holds the earliest one */
+	bool is_retry;         /* TRY: what to tell cn_health_take() */
+	bool repair;           /* TRY: the resend that the last outcome's repair asks for */
+	uint32_t held; /* WAIT and NONE: bit 1 << class of what holds each candidate */
 };
 /*
  * tried: every ended attempt of this turn in order.  A candidate is tried at most twice; a
  * class outside fallback->on ends the plan.  deadline_ms bounds waiting (max_wait).
+ *
+ * The same candidate comes again right away for a repair, after a kept connection died, and
+ * where the table of wire/fallback-rules.md 1 wants one retry on the same model.  A TRY is
+ * one that cn_health_take() grants under the same lock.  WAIT may be shorter than what
+ * holds the candidate: plan again then.
  */
 struct cn_next cn_plan_next(const struct cn_plan *plan, const struct cn_health *h,
                             const struct cn_tried *tried, size_t n_tried, uint64_t now_ms,

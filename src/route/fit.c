@@ -1,0 +1,33 @@
+/*
+ * Whether a model can take a request at all.  What is not known of a model counts as
+ * fitting: the backend's own word is better than a guess.
+ *
+ * Owns nothing; any thread.  Wanting to think is not a reason: a model that cannot answers
+ * without.
+ */
+#include "route_impl.h"
+
+const char *cn_fit__reason(const struct cn_model *m, const struct cn_request *r,
+                           bool within_error, bool *retsize)
+{
+	uint64_t estimate = r->estimate;
+
+	*retsize = true;
+	/* Estimates are rather above than below the truth; as a last resort that counts. */
+	if (within_error)
+		estimate -= estimate / (CN_ESTIMATE_EXCESS + 1);
+	if (m->context && estimate > m->context)
+		return "window too small";
+	if (m->max_body && r->body.n > m->max_body)
+		return "body too large";
+	*retsize = false;
+	if (r->images && !m->images)
+		return "takes no images";
+	if (r->n_tools > 0 && m->tools == 0)
+		return "takes no tools";
+	if (r->n_tools > m->tools)
+		return "takes fewer tools";
+	if (r->server_tools && !m->server_tools)
+		return "does not run the provider's own tools";
+	return NULL;
+}

@@ -1,0 +1,128 @@
+/*
+ * From a request to the candidates that may answer it: the models of the chain that fit, in
+ * the chain's order, each with its keys in the order that `rotate` gives.
+ *
+ * Owns nothing: the plan is in the turn's arena and borrows from the policy.  Any thread,
+ * under the lock of health.  Cooldowns are not looked at here: they change while the turn
+ * goes on, which is next.c's business.
+ */
+#include "continuo/plan.h"
+
+#include "route_impl.h"
+
+/* The keys of a backend as indexes, in the order to try them. */
+static void order_keys(const struct cn_model *m, const struct cn_health *h,
+                       uint64_t turn_number, size_t *order)
+{
+	const struct cn_backend *b = m->backend;
+
+	for (size_t i = 0; i < b->n_keys; i++) {
+		size_t shift =
+		    b->rotate == CN_ROTATE_ROUND_ROBIN ? turn_number % b->n_keys : 0;
+
+		order[i] = (i + shift) % b->n_keys;
+	}
+	if (b->rotate != CN_ROTATE_LEAST_USED)
+		return;
+	for (size_t i = 1; i < b->n_keys; i++) {
+		size_t key = order[i], at = i;
+		uint64_t uses = cn_health_uses(h, &(struct cn_candidate){m, &b->keys[key]});
+
+		while (at > 0 &&
+		       cn_health_uses(
+			   h, &(struct cn_candidate){m, &b->keys[order[at - 1]]}) > uses) {
+			order[at] = order[at - 1];
+			at--;
+		}
+		order[at] = key;
+	}
+}
+
+static void add_skip(struct cn_plan *p, const struct cn_model *m, const char *reason)
+{
+	p->skipped[p->n_skipped++] = (struct cn_skip){.model = m, .reason = reason};
+}
+
+static void add_model(struct cn_arena *a, struct cn_plan *p, const struct cn_model *m,
+                      const struct cn_health *h, uint64_t turn_number)
+{
+	const struct cn_backend *b = m->backend;
+	size_t *order = cn_arena_alloc(a, (b->n_keys + 1) * sizeof(*order));
+
+	order_keys(m, h, turn_number, order);
+	for (size_t i = 0; i < b->n_keys; i++)
+		p->candidates[p->n++] =
+		    (struct cn_candidate){.model = m, .key = &b->keys[order[i]]};
+}
+
+/* One pass over the chain; within_error: believe the estimate a little less. */
+static void fill(struct cn_arena *a, struct cn_plan *p,
+                 const struct cn_model *const *models, const struct cn_match_input *in,
+                 const struct cn_health *h, const struct cn_plan_order *order)
+{
+	const struct cn_request *r = in->request;
+	const struct cn_backend *only = NULL;
+	bool bound = r->server_tools || r->provider_state;
+
+	p->n = p->n_skipped = 0;
+	p->all_skipped_for_size = p->chain->n_models > 0;
+	for (size_t i = 0; i < p->chain->n_models; i++) {
+		const struct cn_model *m = models[i];
+		bool size;
+		const char *why = cn_fit__reason(m, r, order->within_error, &size);
+
+		if (!why && only && m->backend != only) {
+			why = r->server_tools ? "the provider's own tools run once"
+			                      : "another provider holds what it names";
+			size = false;
+		}
+		if (why) {
+			add_skip(p, m, why);
+			p->all_skipped_for_size = p->all_skipped_for_size && size;
+			continue;
+		}
+		if (bound && !only)
+			only = m->backend;
+		p->all_skipped_for_size = false;
+		add_model(a, p, m, h, order->turn_number);
+	}
+}
+
+int cn_plan_make(struct cn_arena *a, const struct cn_policy *p,
+                 const struct cn_chain *chain, const struct cn_match_input *in,
+                 const struct cn_health *h, uint64_t turn_number, struct cn_plan *ret,
+                 struct cn_error *reterr)
+{
+	struct cn_plan_order order = {.turn_number = turn_number};
+	const struct cn_model *const *models;
+	struct cn_plan plan = {0};
+	size_t most = 0;
+
+	if (!chain) {
+		plan.route = cn_route_match(p, in);
+		if (!plan.route)
+			return cn_fail(reterr, CN_E_NOT_FOUND,
+			               "no route of the policy takes the model '%.*s'",
+			               CN_VIEW_ARG(cn_view_cut(in->request->model, 100)));
+		chain = plan.route->chain;
+	}
+	plan.chain = chain;
+	plan.fallback = plan.route ? &plan.route->fallback : &chain->fallback;
+	models = plan.route && plan.route->models ? plan.route->models : chain->models;
+	plan.once = in->request->server_tools;
+	for (size_t i = 0; i < chain->n_models; i++) {
+		most += models[i]->backend->n_keys;
+		if (models[i]->context > plan.largest_window)
+			plan.largest_window = models[i]->context;
+	}
+	plan.candidates = cn_arena_alloc(a, (most + 1) * sizeof(*plan.candidates));
+	plan.skipped = cn_arena_alloc(a, (chain->n_models + 1) * sizeof(*plan.skipped));
+	fill(a, &plan, models, in, h, &order);
+	/* Rather ask a model that the estimate rules out by little than nobody. */
+	if (plan.all_skipped_for_size) {
+		order.within_error = true;
+		fill(a, &plan, models, in, h, &order);
+	}
+	*ret = plan;
+	return 0;
+}
