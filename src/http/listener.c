@@ -301,7 +301,8 @@ void cn_listener_close(struct cn_listener *l, void (*on_closed)(void *self), voi
 	l->closed_self = self;
 	stop_accepting(l);
 	CN_LIST_EACH(it, &l->conns)
-	cn_http__conn_close(cn_container_of(it, struct cn_conn, link));
+	cn_http__conn_gone(cn_container_of(it, struct cn_conn, link),
+	                   "the router is stopping");
 	uv_close((uv_handle_t *)&l->pause, on_handle_closed);
 	uv_close((uv_handle_t *)&l->sweep, on_handle_closed);
 	uv_close((uv_handle_t *)&l->flush, on_handle_closed);
