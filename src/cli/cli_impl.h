@@ -131,11 +131,11 @@ static inline const struct cn_command *cn_cli__command(const struct cn_cli *cli)
 void cn_cli_done(struct cn_cli *cli);
 
 /* parse.c: fills cli from argv.  On failure *reterr says what is wrong with which word. */
-int cn_cli__parse(struct cn_cli *cli, int argc, char *const *argv,
+int cn_cli__parse(struct cn_cli *cli, int argc, const char *const *argv,
                   struct cn_error *reterr) CN_MUST_CHECK;
 /* run.c: parse, then help, version or the command; prints errors.  Gives the exit status.
  */
-int cn_cli__main(struct cn_cli *cli, int argc, char *const *argv);
+int cn_cli__main(struct cn_cli *cli, int argc, const char *const *argv);
 
 /* ---- process.c ---- */
 

@@ -72,8 +72,11 @@ static void bash_own_values(FILE *f, const struct cn_cli *at)
 static void bash_skip(FILE *f, const struct cn_option *o)
 {
 	for (; o && o->name; o++)
-		if (o->arg && !o->hidden)
+		if (o->arg && !o->hidden) {
 			fprintf(f, "|--%s", o->name);
+			if (o->letter)
+				fprintf(f, "|-%c", o->letter);
+		}
 }
 
 static void bash_own_skip(FILE *f, const struct cn_cli *at)
@@ -90,7 +93,7 @@ static void bash(FILE *f, const struct cn_command *root)
 	      "\tfor ((i = 1; i < COMP_CWORD; i++)); do\n"
 	      "\t\tcase ${COMP_WORDS[i]} in\n"
 	      "\t\t--) COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n"
-	      "\t\t-",
+	      "\t\t''",
 	      f);
 	bash_skip(f, cn_cli__common_options);
 	walk(f, &at, bash_own_skip);

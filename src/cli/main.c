@@ -10,7 +10,7 @@ int main(int argc, char **argv)
 	struct cn_cli cli = {.root = &cn_cli__root, .out = stdout, .err = stderr};
 	cn_cli__harden(&cli);
 	cn_hash_setup();
-	int status = cn_cli__main(&cli, argc, argv);
+	int status = cn_cli__main(&cli, argc, (const char *const *)argv);
 	cn_cli_done(&cli);
 	return status;
 }

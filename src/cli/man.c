@@ -106,6 +106,8 @@ static void put_commands(FILE *f, struct cn_cli *at)
 		put_path(f, at);
 		if ((*c)->options)
 			fputs("\n.Op Ar options", f);
+		if ((*c)->commands)
+			fputs("\n.Ar command", f);
 		if ((*c)->arguments) {
 			fputs("\n.Ar ", f);
 			put_argument(f, (*c)->arguments);

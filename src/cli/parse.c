@@ -10,7 +10,7 @@
 
 struct parser {
 	struct cn_cli *cli;
-	char *const *argv;
+	const char *const *argv;
 	int argc, at;       /* at: the next word */
 	bool options_ended; /* by "--", or by an argument where options stop there */
 	struct cn_error *reterr;
@@ -259,7 +259,8 @@ static int check_complete(struct parser *p)
 	return 0;
 }
 
-int cn_cli__parse(struct cn_cli *cli, int argc, char *const *argv, struct cn_error *reterr)
+int cn_cli__parse(struct cn_cli *cli, int argc, const char *const *argv,
+                  struct cn_error *reterr)
 {
 	struct parser p = {
 	    .cli = cli, .argv = argv, .argc = argc, .at = 1, .reterr = reterr};

@@ -27,7 +27,7 @@ static int run_command(struct cn_cli *cli, struct cn_error *reterr)
 	return command->run(cli, reterr);
 }
 
-int cn_cli__main(struct cn_cli *cli, int argc, char *const *argv)
+int cn_cli__main(struct cn_cli *cli, int argc, const char *const *argv)
 {
 	struct cn_error err = {0};
 	int code = cn_cli__parse(cli, argc, argv, &err);
