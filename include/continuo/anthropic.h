@@ -13,6 +13,7 @@
 struct cn_anthropic_edit {
 	struct cn_view model;  /* the id there; empty: leave what the client asked for */
 	bool stream;           /* "stream": this, whatever the client said */
+	bool keep_stream;      /* leave "stream" alone (count_tokens has none) */
 	uint64_t max_tokens;   /* 0: leave; else replace (the caller clamped it) */
 	struct cn_view effort; /* empty: leave; else output_config.effort */
 	/* Top-level members to remove: names, n of them (a preset's strip list). */
@@ -52,9 +53,12 @@ int cn_anthropic_decode_message(struct cn_arena *a, struct cn_view body,
 
 /* ---- towards the client: canonical events, one writer (through cn_sse_add) ---- */
 
-/* message_start with usage numeric; id and model are ours to choose. */
+/*
+ * message_start with usage numeric; id and model are ours to choose.  raw: the backend's
+ * message object, whose unknown members are kept; empty without one.
+ */
 void cn_anthropic_add_start(struct cn_buf *b, struct cn_view id, struct cn_view model,
-                            const struct cn_usage *usage);
+                            const struct cn_usage *usage, struct cn_view raw);
 /* raw: the content_block object; its id is replaced when id is not empty. */
 void cn_anthropic_add_block_start(struct cn_buf *b, size_t index, const struct cn_event *ev,
                                   struct cn_view id);

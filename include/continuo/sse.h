@@ -32,6 +32,7 @@ struct cn_sse {
 	struct cn_buf data; /* the unfinished event's data */
 	struct cn_buf name;
 	bool has_data, seen_cr, past_bom;
+	int failed;             /* what every further feed returns */
 	unsigned rate;          /* events in this second */
 	uint64_t rate_since_ms; /* monotonic */
 };

@@ -1,0 +1,63 @@
+/* What the files of splice/ share.  Private to this folder. */
+#ifndef CONTINUO_SPLICE_IMPL_H
+#define CONTINUO_SPLICE_IMPL_H
+
+#include "continuo/anthropic.h"
+#include "continuo/splice.h"
+
+/* More open at once than any backend has: they come one after the other. */
+#define CN_OPEN_MAX 16
+
+/* A block of the running attempt whose content_block_stop was not seen yet. */
+struct cn_open {
+	size_t upstream;        /* index as the backend numbers it */
+	struct cn_block *block; /* borrowed: in the splice's list */
+};
+
+struct cn_splice {
+	struct cn_splice_opts opts;
+	struct cn_arena arena; /* owns every view that outlives its event */
+	struct cn_buf out;     /* for the client */
+	struct cn_list
+	    blocks; /* of cn_block: first those given, then those held, in order */
+	size_t n_given;
+	size_t charged; /* bytes of blocks charged to opts.charge */
+
+	/* The running attempt; re-initialised by attempt_reset() alone. */
+	const char *model;          /* borrowed: "backend/model" */
+	struct cn_view upstream_id; /* of its message_start; in arena */
+	struct cn_view answered;    /* message.model; in arena */
+	struct cn_view start_raw;   /* its message object; in arena */
+	struct cn_open open[CN_OPEN_MAX];
+	size_t n_open;
+	size_t held_other;    /* bytes held that are neither thinking nor a tool call's */
+	size_t held_thinking; /* bytes of thinking held */
+	uint64_t thinking_since_ms; /* first thinking event; 0: none */
+	const char *broken; /* a tool call did not check: why; decided by what follows */
+	struct cn_usage usage;
+	struct cn_view stop_reason, stop_sequence; /* in arena */
+	struct cn_view delta_raw;                  /* last message_delta; in arena */
+
+	/* How far it got; each is entered once, in this order. */
+	enum {
+		CN_SPLICE_HOLDING,
+		CN_SPLICE_COMMITTED,
+		CN_SPLICE_OVER
+	} stage;
+	bool started; /* message_start of this attempt was seen or made up */
+	bool ended;   /* its message_stop */
+	bool cut_tool;
+};
+
+/* ---- ledger.c ---- */
+
+struct cn_block *cn_splice__block_new(struct cn_splice *s, const struct cn_event *ev);
+void cn_splice__block_free(struct cn_splice *s, struct cn_block *block);
+/* Charges and appends; false when the memory budget is used up. */
+bool cn_splice__add(struct cn_splice *s, struct cn_buf *to, struct cn_view bytes);
+/* The block as a content block object. */
+void cn_splice__block_json(const struct cn_block *block, struct cn_buf *b);
+/* Whether a failed attempt leaves nothing of it: it was neither given nor wanted. */
+struct cn_view cn_splice__type(enum cn_block_type type);
+
+#endif

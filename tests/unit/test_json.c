@@ -1,0 +1,263 @@
+/* If this fails, bodies and events are misread or corrupted on their way through. */
+#include <dirent.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+#include <yyjson.h>
+
+#include "continuo/json.h"
+
+static bool read_file(const char *path, struct cn_buf *b)
+{
+	FILE *f = fopen(path, "rb");
+	size_t n;
+
+	if (!f)
+		return false;
+	while ((n = fread(cn_buf_reserve(b, 65536), 1, 65536, f)) > 0)
+		b->n += n;
+	fclose(f);
+	return true;
+}
+
+static void corpus_is_judged_as_it_says(void **state)
+{
+	const char *shared = getenv("CONTINUO_SHARED");
+	char path[600];
+	struct dirent *e;
+	DIR *d;
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/fixtures/corpora/json",
+	         shared ? shared : "/nonexistent");
+	d = opendir(path);
+	if (!d) {
+		skip();
+		return;
+	}
+	while ((e = readdir(d))) {
+		CN_AUTO(cn_buf) text = {0};
+		char file[900];
+		int got;
+
+		if (e->d_name[1] != '_')
+			continue;
+		snprintf(file, sizeof(file), "%s/%s", path, e->d_name);
+		assert_true(read_file(file, &text));
+		got = cn_json_check(cn_buf_view(&text), NULL);
+		if (e->d_name[0] == 'y' && got)
+			fail_msg("%s must be taken", e->d_name);
+		if (e->d_name[0] == 'n' && !got)
+			fail_msg("%s must be refused", e->d_name);
+	}
+	closedir(d);
+}
+
+static void limits_are_kept(void **state)
+{
+	CN_AUTO(cn_buf) deep = {0}, wide = {0};
+	struct cn_error err;
+
+	(void)state;
+	for (int i = 0; i < CN_JSON_MAX_DEPTH; i++)
+		cn_buf_add_char(&deep, '[');
+	for (int i = 0; i < CN_JSON_MAX_DEPTH; i++)
+		cn_buf_add_char(&deep, ']');
+	assert_int_equal(cn_json_check(cn_buf_view(&deep), &err), 0);
+	cn_buf_add_char(&deep, ']');
+	deep.p[0] = '[';
+	cn_buf_clear(&deep);
+	for (int i = 0; i <= CN_JSON_MAX_DEPTH; i++)
+		cn_buf_add_char(&deep, '[');
+	assert_int_equal(cn_json_check(cn_buf_view(&deep), &err), CN_E_INVALID);
+	assert_non_null(strstr(err.message, "128 levels at byte 128"));
+	cn_buf_add_char(&wide, '{');
+	for (int i = 0; i <= CN_JSON_MAX_KEYS; i++)
+		cn_buf_printf(&wide, "%s\"k\":1", i ? "," : "");
+	cn_buf_add_char(&wide, '}');
+	assert_int_equal(cn_json_check(cn_buf_view(&wide), &err), CN_E_INVALID);
+	assert_non_null(strstr(err.message, "10000 keys"));
+}
+
+static void texts_are_unescaped_and_escaped(void **state)
+{
+	static const struct {
+		const char *json, *text;
+	} cases[] = {
+	    {"\"plain\"", "plain"},
+	    {"\"a\\n\\t\\\"\\\\\\/\"", "a\n\t\"\\/"},
+	    {"\"\\u00e9\\u20ac\"", "\xc3\xa9\xe2\x82\xac"},
+	    {"\"\\ud83d\\ude00!\"", "\xf0\x9f\x98\x80!"},
+	    {"\"\"", ""},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		CN_AUTO(cn_arena) a = {0};
+		CN_AUTO(cn_buf) back = {0};
+		struct cn_json v = cn_json_root(cn_view_str(cases[i].json));
+		struct cn_view text = cn_json_text(&a, v);
+
+		if (!cn_view_is(text, cases[i].text))
+			fail_msg("%s gave %.*s", cases[i].json, CN_VIEW_ARG(text));
+		assert_true(cn_json_is(v, cases[i].text));
+		cn_json_add_string(&back, text);
+		assert_int_equal(cn_json_check(cn_buf_view(&back), NULL), 0);
+		assert_true(cn_json_is(cn_json_root(cn_buf_view(&back)), cases[i].text));
+	}
+}
+
+static void written_strings_are_always_valid(void **state)
+{
+	static const char bad[] = "a\x80\xff\xc3(\xe2\x82 \x01\x1f\xed\xa0\x80z";
+	CN_AUTO(cn_buf) b = {0};
+
+	(void)state;
+	cn_json_add_string(&b, cn_view(bad, sizeof(bad) - 1));
+	assert_int_equal(cn_json_check(cn_buf_view(&b), NULL), 0);
+}
+
+static void cursor_finds_the_last_of_a_key(void **state)
+{
+	struct cn_json v =
+	    cn_json_root(CN_VIEW(" { \"a\" : 1 , \"b\":{\"c\":[1,\"}\",{}]}, \"a\":2 } "));
+	uint64_t n = 0;
+
+	(void)state;
+	assert_true(cn_json_u64(cn_json_get(v, "a"), &n));
+	assert_int_equal(n, 2);
+	assert_true(cn_view_is(cn_json_path(v, "b", "c", NULL).raw, "[1,\"}\",{}]"));
+	assert_int_equal(cn_json_get(v, "x").kind, CN_JSON_NONE);
+}
+
+static void join(const struct cn_slices *s, struct cn_buf *b)
+{
+	for (size_t i = 0; i < s->n; i++)
+		cn_buf_add_view(b, s->v[i]);
+	assert_int_equal(s->bytes, b->n);
+}
+
+/* Every subset of removals of arrays and objects of up to six parts, with odd white space.
+ */
+static void removals_are_exact(void **state)
+{
+	(void)state;
+	for (unsigned n = 1; n <= 6; n++)
+		for (unsigned mask = 0; mask < 1u << n; mask++)
+			for (int object = 0; object < 2; object++) {
+				CN_AUTO(cn_arena) a = {0};
+				CN_AUTO(cn_buf) text = {0}, want = {0}, got = {0};
+				struct cn_patches ps = {.arena = &a};
+				struct cn_view wholes[6];
+				struct cn_json_iter it;
+				struct cn_slices s;
+				size_t k = 0, kept = 0;
+
+				cn_buf_add_char(&text, object ? '{' : '[');
+				for (unsigned i = 0; i < n; i++) {
+					cn_buf_add_str(&text, i ? " , " : " ");
+					if (object)
+						cn_buf_printf(&text, "\"k%u\" : ", i);
+					cn_buf_printf(&text, "%u", i);
+				}
+				cn_buf_add_char(&text, object ? '}' : ']');
+				it = cn_json_iter(cn_json_root(cn_buf_view(&text)));
+				while (cn_json_next(&it))
+					if (mask >> it.index & 1)
+						wholes[k++] = it.whole;
+				cn_patch_remove(&ps, cn_buf_view(&text),
+				                cn_json_root(cn_buf_view(&text)), wholes,
+				                k);
+				s = cn_patch_slices(&ps, cn_buf_view(&text));
+				join(&s, &got);
+				assert_int_equal(cn_json_check(cn_buf_view(&got), NULL), 0);
+				it = cn_json_iter(cn_json_root(cn_buf_view(&got)));
+				for (unsigned i = 0; i < n; i++) {
+					uint64_t v;
+
+					if (mask >> i & 1)
+						continue;
+					assert_true(cn_json_next(&it));
+					assert_true(cn_json_u64(it.value, &v));
+					assert_int_equal(v, i);
+					kept++;
+				}
+				assert_false(cn_json_next(&it));
+				if (k == 0)
+					assert_int_equal(s.n, 1);
+				(void)want;
+				(void)kept;
+			}
+}
+
+static void insertions_and_replacements_compose(void **state)
+{
+	CN_AUTO(cn_arena) a = {0};
+	CN_AUTO(cn_buf) got = {0};
+	struct cn_patches ps = {.arena = &a};
+	struct cn_view text = CN_VIEW("{\"a\":1,\"b\":{}}");
+	struct cn_json root = cn_json_root(text);
+	struct cn_slices s;
+
+	(void)state;
+	cn_patch_insert(&ps, text, root, "c", CN_VIEW("3"));
+	cn_patch_replace(&ps, text, cn_json_get(root, "a").raw, CN_VIEW("10"));
+	cn_patch_insert(&ps, text, cn_json_get(root, "b"), "x", CN_VIEW("true"));
+	cn_patch_insert(&ps, text, cn_json_get(root, "b"), "y", CN_VIEW("null"));
+	s = cn_patch_slices(&ps, text);
+	join(&s, &got);
+	assert_string_equal(cn_buf_cstr(&got),
+	                    "{\"a\":10,\"b\":{\"x\":true,\"y\":null},\"c\":3}");
+}
+
+/* Random edits of valid texts: whatever we take, an independent parser takes too. */
+static void agrees_with_an_independent_parser(void **state)
+{
+	static const char *const seeds[] = {
+	    "{\"a\":[1,2.5e3,-0,\"x\\u00e9\\ud83d\\ude00\"],\"b\":{\"c\":null,\"d\":true}}",
+	    "[[[[]]],{},\"\",0.1E-2,false]",
+	};
+	unsigned state_ = 12345;
+
+	(void)state;
+	for (int i = 0; i < 20000; i++) {
+		const char *seed = seeds[i & 1];
+		size_t n = strlen(seed);
+		char text[128];
+		yyjson_doc *doc;
+		int ours;
+
+		memcpy(text, seed, n);
+		for (int k = 0; k < 1 + i % 3; k++) {
+			state_ = state_ * 1103515245u + 12345u;
+			text[(state_ >> 8) % n] =
+			    (char)("{}[],:\"\\0123eE.-utfn \x80\xc3\n"[state_ % 24]);
+		}
+		ours = cn_json_check(cn_view(text, n), NULL);
+		doc = yyjson_read(text, n, 0);
+		if (!ours != !!doc)
+			fail_msg("we say %d, yyjson %p: %.*s", ours, (void *)doc, (int)n,
+			         text);
+		yyjson_doc_free(doc);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(corpus_is_judged_as_it_says),
+	    cmocka_unit_test(limits_are_kept),
+	    cmocka_unit_test(texts_are_unescaped_and_escaped),
+	    cmocka_unit_test(written_strings_are_always_valid),
+	    cmocka_unit_test(cursor_finds_the_last_of_a_key),
+	    cmocka_unit_test(removals_are_exact),
+	    cmocka_unit_test(insertions_and_replacements_compose),
+	    cmocka_unit_test(agrees_with_an_independent_parser),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,182 @@
+/* If this fails, requests are routed by the wrong facts or reach a backend changed. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "continuo/anthropic.h"
+
+static struct cn_request read_ok(struct cn_arena *a, const char *body,
+                                 const struct cn_caller_ids *ids)
+{
+	struct cn_request r;
+	struct cn_error err = {0};
+
+	if (cn_request_read(a, cn_view_str(body), ids ? ids : &(struct cn_caller_ids){0},
+	                    &r, &err))
+		fail_msg("%s: %s", body, err.message);
+	return r;
+}
+
+static void facts_are_read(void **state)
+{
+	static const struct {
+		const char *body;
+		bool stream, thinking, server_tools, images, provider_state;
+		size_t tools;
+		enum cn_caller caller;
+	} cases[] = {
+	    {"{\"model\":\"m\",\"messages\":[{}],\"stream\":true}", true, false, false,
+	     false, false, 0, CN_CALLER_SIDE},
+	    {"{\"stream\":true,\"model\":\"m\",\"messages\":[{}],\"tools\":[{\"name\":\"a\"}],"
+	     "\"stream\":false}",
+	     false, false, false, false, false, 1, CN_CALLER_MAIN},
+	    {"{\"model\":\"m\",\"messages\":[{}],\"thinking\":{\"type\":\"adaptive\"},\"tools\":"
+	     "[{\"type\":\"web_search_20250305\",\"name\":\"web_search\"}]}",
+	     false, true, true, false, false, 1, CN_CALLER_SIDE},
+	    {"{\"model\":\"m\",\"messages\":[{\"content\":[{\"type\" : \"image\"}]}],\"tools\":"
+	     "[{\"name\":\"a\"},{\"name\":\"b\"}]}",
+	     false, false, false, true, false, 2, CN_CALLER_MAIN},
+	    {"{\"model\":\"m\",\"messages\":[{\"content\":\"\\\"type\\\":\\\"image\\\"\"}],"
+	     "\"container\":\"c\"}",
+	     false, false, false, false, true, 0, CN_CALLER_SIDE},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		CN_AUTO(cn_arena) a = {0};
+		struct cn_request r = read_ok(&a, cases[i].body, NULL);
+
+		if (r.stream != cases[i].stream || r.thinking != cases[i].thinking ||
+		    r.server_tools != cases[i].server_tools ||
+		    r.images != cases[i].images ||
+		    r.provider_state != cases[i].provider_state ||
+		    r.n_tools != cases[i].tools || r.caller != cases[i].caller)
+			fail_msg(
+			    "case %zu: stream %d thinking %d server %d images %d state %d "
+			    "tools %zu caller %s",
+			    i, r.stream, r.thinking, r.server_tools, r.images,
+			    r.provider_state, r.n_tools, cn_caller_name(r.caller));
+	}
+}
+
+static void sessions_are_named(void **state)
+{
+	CN_AUTO(cn_arena) a = {0};
+	const char *with_user =
+	    "{\"model\":\"m\",\"messages\":[{}],\"metadata\":{\"user_id\":"
+	    "\"{\\\"session_id\\\":\\\"s-1\\\"}\"}}";
+	struct cn_caller_ids ids = {.session = CN_VIEW("h 1"), .agent = CN_VIEW("a1")};
+	struct cn_request r = read_ok(&a, with_user, &ids);
+
+	(void)state;
+	assert_true(cn_view_is(r.session, "h_1"));
+	assert_int_equal(r.caller, CN_CALLER_SUBAGENT);
+	r = read_ok(&a, with_user, NULL);
+	assert_true(cn_view_is(r.session, "s-1"));
+	r = read_ok(&a, "{\"model\":\"m\",\"messages\":[{}]}", NULL);
+	assert_true(cn_view_starts(r.session, CN_VIEW("first-")));
+}
+
+static void mistakes_have_the_apis_words(void **state)
+{
+	static const char *const cases[][2] = {
+	    {"[]", "the body is no JSON object"},
+	    {"{\"messages\":[{}]}", "model: Field required"},
+	    {"{\"model\":7,\"messages\":[{}]}", "model: Input should be a valid string"},
+	    {"{\"model\":\"m\"}", "messages: Field required"},
+	    {"{\"model\":\"m\",\"messages\":{}}",
+	     "messages: Input should be a valid array"},
+	    {"{\"model\":\"m\",\"messages\":[ ]}",
+	     "messages: at least one message is required"},
+	    {"{\"model\":\"m\",\"messages\":[{}],\"max_tokens\":\"x\"}",
+	     "max_tokens: Input should be a valid integer"},
+	    {"{\"model\":\"m\",\"messages\":[{}],\"stream\":1}",
+	     "stream: Input should be a valid boolean"},
+	    {"{\"model\":", "not JSON we take: the text ends too early at byte 9"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		CN_AUTO(cn_arena) a = {0};
+		struct cn_error err = {0};
+		struct cn_request r;
+
+		assert_int_equal(cn_request_read(&a, cn_view_str(cases[i][0]),
+		                                 &(struct cn_caller_ids){0}, &r, &err),
+		                 CN_E_INVALID);
+		assert_string_equal(err.message, cases[i][1]);
+	}
+}
+
+static bool drop_signed(void *self, struct cn_view raw)
+{
+	(void)self;
+	return cn_view_find(raw, CN_VIEW("foreign"), 0) != SIZE_MAX;
+}
+
+static void only_what_is_demanded_changes(void **state)
+{
+	static const char *const drop[] = {"context_management", "metadata"};
+	static const struct {
+		const char *body;
+		struct cn_anthropic_edit edit;
+		const char *want;
+	} cases[] = {
+	    {"{\"model\":\"m\" , \"messages\":[{}],\"x\":{\"y\":[1]},\"stream\":true}",
+	     {.stream = true},
+	     "{\"model\":\"m\" , \"messages\":[{}],\"x\":{\"y\":[1]},\"stream\":true}"},
+	    {"{\"model\":\"m\",\"messages\":[{}],\"stream\":false}",
+	     {.model = {"k\"2", 3}, .stream = true, .max_tokens = 9},
+	     "{\"model\":\"k\\\"2\",\"messages\":[{}],\"stream\":true,\"max_tokens\":9}"},
+	    {"{\"model\":\"m\",\"messages\":[{}]}",
+	     {.stream = false},
+	     "{\"model\":\"m\",\"messages\":[{}]}"},
+	    {"{\"metadata\":{},\"model\":\"m\",\"context_management\":{},\"messages\":[{}]}",
+	     {.drop = drop, .n_drop = 2, .effort = {"low", 3}},
+	     "{\"model\":\"m\",\"messages\":[{}],\"output_config\":{\"effort\":\"low\"}}"},
+	    {"{\"model\":\"m\",\"messages\":[{}],\"output_config\":{\"effort\":\"high\",\"z\":1}}",
+	     {.effort = {"low", 3}},
+	     "{\"model\":\"m\",\"messages\":[{}],\"output_config\":{\"effort\":\"low\",\"z\":1}}"},
+	    {"{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"q\"},{\"role\":"
+	     "\"assistant\",\"content\":[{\"type\":\"thinking\",\"signature\":\"foreign\"},"
+	     "{\"type\":\"text\",\"text\":\"t\"}]},{\"role\":\"assistant\",\"content\":[{\"type\":"
+	     "\"redacted_thinking\",\"data\":\"foreign\"}]},{\"role\":\"assistant\",\"content\":["
+	     "{\"type\":\"thinking\",\"signature\":\"own\"}]}]}",
+	     {.drop_thinking = drop_signed},
+	     "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"q\"},{\"role\":"
+	     "\"assistant\",\"content\":[{\"type\":\"text\",\"text\":\"t\"}]},{\"role\":"
+	     "\"assistant\",\"content\":[{\"type\":\"thinking\",\"signature\":\"own\"}]}]}"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		CN_AUTO(cn_arena) a = {0};
+		CN_AUTO(cn_buf) got = {0};
+		struct cn_request r = read_ok(&a, cases[i].body, NULL);
+		struct cn_slices s = cn_anthropic_encode_request(&a, &r, &cases[i].edit);
+
+		for (size_t k = 0; k < s.n; k++)
+			cn_buf_add_view(&got, s.v[k]);
+		assert_string_equal(cn_buf_cstr(&got), cases[i].want);
+		assert_int_equal(s.bytes, got.n);
+		if (i == 0)
+			assert_int_equal(s.n, 1);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(facts_are_read),
+	    cmocka_unit_test(sessions_are_named),
+	    cmocka_unit_test(mistakes_have_the_apis_words),
+	    cmocka_unit_test(only_what_is_demanded_changes),
+	};
+
+	cn_hash_setup();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
