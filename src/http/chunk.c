@@ -5,7 +5,7 @@
  * endless zeros, no trailers) and does no I/O.  It does not look into the data and does not
  * judge the grammar of extensions, which llhttp does.
  */
-#include "http_impl.h"
+#include "parse_impl.h"
 
 /* More digits than a size of 2^40 needs, so that leading zeros have an end. */
 #define MAX_DIGITS 16

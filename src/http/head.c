@@ -4,7 +4,7 @@
  * packaged release lets more through than we do.  Pure; runs on the thread of the
  * connection.  Names and tokens (Host, Origin, credentials) are the application's business.
  */
-#include "http_impl.h"
+#include "parse_impl.h"
 
 static struct cn_http__parse *of(llhttp_t *llhttp)
 {
@@ -137,7 +137,7 @@ static bool is_path(unsigned char ch)
 		return true;
 	if (ch >= '0' && ch <= '9')
 		return true;
-	return ch && memchr("/-._~!$&'()*+,;=:@%", ch, 19);
+	return ch && strchr("/-._~!$&'()*+,;=:@%", ch);
 }
 
 static bool is_hex(unsigned char ch)

@@ -9,8 +9,6 @@
 
 #include "http_impl.h"
 
-#include "continuo/charge.h"
-
 /*
  * What a body's buffer begins with: a length up to this is believed and allocated at once,
  * a longer one must come true by doubling.
@@ -76,8 +74,9 @@ static bool set_capacity(struct cn_conn *c, size_t cap)
 /* Room for at least one byte more than there is, n more if the body has them. */
 static bool grow(struct cn_conn *c, size_t n)
 {
-	uint64_t most = c->parse.head.content_length;
-	size_t first = most == UINT64_MAX ? UNKNOWN_LENGTH : PLAUSIBLE;
+	uint64_t length = c->parse.head.content_length;
+	uint64_t most = length == UINT64_MAX ? c->max_body : length;
+	size_t first = length == UINT64_MAX ? UNKNOWN_LENGTH : PLAUSIBLE;
 	size_t cap = c->body.cap ? c->body.cap : first;
 
 	if (c->body.n + n <= c->body.cap)

@@ -20,13 +20,6 @@
 /* SD_LISTEN_FDS_START of the service manager's protocol. */
 #define INHERITED_FIRST 3
 
-static int close_fd(int fd)
-{
-	if (fd >= 0)
-		close(fd);
-	return -1;
-}
-
 static int code_of(int err)
 {
 	switch (err) {
@@ -67,14 +60,16 @@ fail:
 
 static unsigned port_of(int fd)
 {
-	struct sockaddr_storage ss = {0};
-	socklen_t n = sizeof(ss);
+	union {
+		struct sockaddr any;
+		struct sockaddr_in in;
+		struct sockaddr_in6 in6;
+	} at = {.in6 = {.sin6_family = AF_UNSPEC}};
+	socklen_t n = sizeof(at);
 
-	if (getsockname(fd, (struct sockaddr *)&ss, &n) < 0)
+	if (getsockname(fd, &at.any, &n) < 0)
 		return 0;
-	if (ss.ss_family == AF_INET6)
-		return ntohs(((struct sockaddr_in6 *)&ss)->sin6_port);
-	return ntohs(((struct sockaddr_in *)&ss)->sin_port);
+	return ntohs(at.any.sa_family == AF_INET6 ? at.in6.sin6_port : at.in.sin_port);
 }
 
 int cn_listen_tcp(const char *host, unsigned port, int *retfd, unsigned *retport,
@@ -160,7 +155,8 @@ int cn_listen_unix(const char *path, int *retfd, struct cn_error *reterr)
 	    bind(fd, (struct sockaddr *)&sun, sizeof(sun)) < 0 || chmod(path, 0600) < 0 ||
 	    listen(fd, BACKLOG) < 0) {
 		rc = errno;
-		close_fd(fd);
+		if (fd >= 0)
+			close(fd);
 		return cn_fail(reterr, code_of(rc), "cannot listen on %s: %s", path,
 		               strerror(rc));
 	}

@@ -35,8 +35,8 @@ const struct cn_http__limits cn_http__defaults = {
     .linger_bytes = 64u << 20,
     .sweep_ms = 500,
     .pause_ms = 100,
-    .high = 256 * 1024,
-    .low = 64 * 1024,
+    .high = 256u << 10,
+    .low = 64u << 10,
 };
 
 static void on_accept(uv_poll_t *handle, int status, int events);

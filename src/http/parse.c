@@ -9,9 +9,7 @@
  * limits.  llhttp must agree with all that is let through.  What a body means is no concern
  * of this file.
  */
-#include "http_impl.h"
-
-#include "continuo/charge.h"
+#include "parse_impl.h"
 
 #define TOO_LARGE "a request head over its limits"
 
@@ -67,8 +65,7 @@ static bool keep_raw(struct cn_http__parse *p, struct cn_view v)
 		p->raw.p = cn_realloc(p->raw.p, cap);
 		p->raw.cap = cap;
 	}
-	memcpy(p->raw.p + p->raw.n, v.p, v.n);
-	p->raw.n = need;
+	cn_buf_add_view(&p->raw, v);
 	return true;
 }
 
@@ -79,7 +76,7 @@ static bool is_token(unsigned char ch)
 		return true;
 	if (ch >= '0' && ch <= '9')
 		return true;
-	return ch && memchr("!#$%&'*+-.^_`|~", ch, 15);
+	return ch && strchr("!#$%&'*+-.^_`|~", ch);
 }
 
 static bool is_value(unsigned char ch)

@@ -4,7 +4,7 @@
  * field is written, so it is where no value can become a line of its own
  * (design/security.md 6).  It does not choose statuses or fields.
  */
-#include "http_impl.h"
+#include "parse_impl.h"
 
 #include <stdio.h>
 #include <time.h>
@@ -137,6 +137,7 @@ void cn_http__reply_date(char out[CN_HTTP_DATE_SIZE], uint64_t unix_s)
 	static const char days[] = "SunMonTueWedThuFriSat";
 	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
 	time_t t = (time_t)unix_s;
+	char text[96];
 	struct tm tm;
 
 	out[0] = '\0';
@@ -144,8 +145,10 @@ void cn_http__reply_date(char out[CN_HTTP_DATE_SIZE], uint64_t unix_s)
 	 */
 	if (!gmtime_r(&t, &tm) || tm.tm_year < 70 || tm.tm_year > 9999 - 1900)
 		return;
-	(void)snprintf(out, CN_HTTP_DATE_SIZE, "%.3s, %02d %.3s %04d %02d:%02d:%02d GMT",
+	(void)snprintf(text, sizeof(text), "%.3s, %02d %.3s %04d %02d:%02d:%02d GMT",
 	               days + (ptrdiff_t)3 * tm.tm_wday, tm.tm_mday,
 	               months + (ptrdiff_t)3 * tm.tm_mon, tm.tm_year + 1900, tm.tm_hour,
 	               tm.tm_min, tm.tm_sec);
+	cn_assert(strlen(text) == CN_HTTP_DATE_SIZE - 1);
+	memcpy(out, text, CN_HTTP_DATE_SIZE);
 }

@@ -2,7 +2,7 @@
  * The request parser on any bytes: no crash, no charge left, and the same events however
  * the bytes are cut (the first byte says how).
  */
-#include "../../src/http/http_impl.h"
+#include "../../src/http/parse_impl.h"
 
 static void tell(struct cn_buf *told, struct cn_http__parse *p, struct cn_view in)
 {
@@ -43,6 +43,7 @@ static void run(struct cn_buf *told, struct cn_view in, size_t step)
 	cn_assert(charge.used == 0);
 }
 
+/* NOLINTBEGIN(readability-identifier-naming): the fuzzer's name */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
@@ -55,3 +56,4 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	cn_assert(cn_view_eq(cn_buf_view(&whole), cn_buf_view(&cut)));
 	return 0;
 }
+/* NOLINTEND(readability-identifier-naming) */

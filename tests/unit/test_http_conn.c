@@ -373,14 +373,14 @@ static void tells_a_writer_to_stop_and_to_go_on(void **state)
 		server_turn(s, uv_hrtime() / 1000000, "");
 	}
 	written += sizeof(block);
-	assert_true(cn_conn_pending(s->held) > 256 * 1024);
+	assert_true(cn_conn_pending(s->held) > (256u << 10));
 	assert_true(s->charge.used >= cn_conn_pending(s->held));
 	server_settle(s);
 	assert_int_equal(s->n_drains, 0);
 	/* Told once more when not heard. */
 	assert_false(cn_conn_write(s->held, cn_view(block, 1)));
 	WAIT_FOR(s, (client_receive(&c, 65536), s->n_drains == 1));
-	assert_true(cn_conn_pending(s->held) <= 64 * 1024);
+	assert_true(cn_conn_pending(s->held) <= (64u << 10));
 	assert_true(cn_conn_write(s->held, cn_view(block, 1)));
 	cn_conn_end(s->held, NULL, 0);
 	WAIT_FOR(s, client_ends(&c, "\r\n0\r\n\r\n"));
@@ -642,6 +642,39 @@ static void accepts_no_more_than_it_may(void **state)
 	server_free(s);
 }
 
+/* As workers do: each watches a duplicate of the one listening socket. */
+static void listeners_share_a_socket(void **state)
+{
+	struct server *s = server_new(NULL, 2, NULL);
+	struct cn_listener_opts opts = s->l->opts;
+	struct cn_listener *first = s->l, *second;
+	struct client c[3];
+	struct cn_error err = {0};
+
+	(void)state;
+	assert_int_equal(cn_listener_open(&opts, dup(first->fd), false, &second, &err), 0);
+	for (size_t i = 0; i < 3; i++) {
+		c[i] = client_connect(s);
+		client_say(s, &c[i], "GET / HTTP/1.1\r\n\r\n");
+		WAIT_FOR(s, client_has(&c[i], "hello"));
+	}
+	assert_int_equal(cn_listener_connections(first) + cn_listener_connections(second),
+	                 3);
+	cn_listener_drain(first);
+	for (size_t i = 0; i < 3; i++)
+		client_done(&c[i]);
+	WAIT_FOR(s, s->open == 0);
+	c[0] = client_connect(s);
+	client_say(s, &c[0], "GET / HTTP/1.1\r\n\r\n");
+	WAIT_FOR(s, client_has(&c[0], "hello"));
+	assert_int_equal(cn_listener_connections(second), 1);
+	client_done(&c[0]);
+	cn_listener_close(second, server_closed, s);
+	WAIT_FOR(s, !s->l);
+	s->l = first;
+	server_free(s);
+}
+
 static void serves_unix_sockets(void **state)
 {
 	char dir[] = "/tmp/continuo-test-XXXXXX";
@@ -688,6 +721,7 @@ int main(void)
 	    cmocka_unit_test(drains_without_breaking_anything),
 	    cmocka_unit_test(closing_the_listener_tells_whom_it_serves),
 	    cmocka_unit_test(accepts_no_more_than_it_may),
+	    cmocka_unit_test(listeners_share_a_socket),
 	    cmocka_unit_test(serves_unix_sockets),
 	};
 

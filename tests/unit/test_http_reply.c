@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "../../src/http/http_impl.h"
+#include "../../src/http/parse_impl.h"
 
 static void writes_heads(void **state)
 {
