@@ -485,14 +485,14 @@ static void slow_bodies_live_as_long_as_they_keep_the_rate(void **state)
 	unsigned sent = 0;
 
 	(void)state;
-	limits.body_ms = 40;
-	limits.body_rate = 500; /* 20 bytes in each window */
+	limits.body_ms = 150;
+	limits.body_rate = 50; /* 7 bytes in each window */
 	s = server_new(&limits, 10, NULL);
 	CN_AUTO(client) c = client_connect(s);
 
 	client_say(s, &c, "POST / HTTP/1.1\r\nContent-Length: 16777216\r\n\r\n");
 	began_ms = uv_hrtime() / 1000000;
-	while (uv_hrtime() / 1000000 - began_ms < 200) {
+	while (uv_hrtime() / 1000000 - began_ms < 500) {
 		client_say(s, &c, "abcd");
 		sent += 4;
 		server_turn(s, uv_hrtime() / 1000000, "");
