@@ -89,7 +89,7 @@ static void bash(FILE *f, const struct cn_command *root)
 {
 	struct cn_cli at = {.path = {root}, .depth = 1};
 	fputs("_continuo() {\n"
-	      "\tlocal cur=${COMP_WORDS[COMP_CWORD]} path='' words='' values='' i\n"
+	      "\tlocal cur=${COMP_WORDS[COMP_CWORD]} place='' words='' values='' i\n"
 	      "\tfor ((i = 1; i < COMP_CWORD; i++)); do\n"
 	      "\t\tcase ${COMP_WORDS[i]} in\n"
 	      "\t\t--) COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n"
@@ -99,7 +99,7 @@ static void bash(FILE *f, const struct cn_command *root)
 	walk(f, &at, bash_own_skip);
 	fputs(") i=$((i + 1)) ;;\n"
 	      "\t\t-*) ;;\n"
-	      "\t\t*) path=\"$path ${COMP_WORDS[i]}\" ;;\n"
+	      "\t\t*) place=\"$place ${COMP_WORDS[i]}\" ;;\n"
 	      "\t\tesac\n"
 	      "\tdone\n"
 	      "\tcase \" ${COMP_WORDS[COMP_CWORD-1]}\" in\n",
@@ -111,7 +111,7 @@ static void bash(FILE *f, const struct cn_command *root)
 	      "\t\tCOMPREPLY=($(compgen -W \"$values\" -- \"$cur\"))\n"
 	      "\t\treturn\n"
 	      "\tfi\n"
-	      "\tcase ${path# } in\n",
+	      "\tcase ${place# } in\n",
 	      f);
 	walk(f, &at, bash_case);
 	fputs("\tesac\n"

@@ -1,13 +1,13 @@
 #compdef continuo
 autoload -Uz bashcompinit && bashcompinit
 _continuo() {
-	local cur=${COMP_WORDS[COMP_CWORD]} path='' words='' values='' i
+	local cur=${COMP_WORDS[COMP_CWORD]} place='' words='' values='' i
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
 		--) COMPREPLY=($(compgen -f -- "$cur")); return ;;
 		''|--home|--policy|--log|--log-level|--origin|--form|--fd|-d|--label) i=$((i + 1)) ;;
 		-*) ;;
-		*) path="$path ${COMP_WORDS[i]}" ;;
+		*) place="$place ${COMP_WORDS[i]}" ;;
 		esac
 	done
 	case " ${COMP_WORDS[COMP_CWORD-1]}" in
@@ -19,7 +19,7 @@ _continuo() {
 		COMPREPLY=($(compgen -W "$values" -- "$cur"))
 		return
 	fi
-	case ${path# } in
+	case ${place# } in
 	'') words=' run vault check --home --policy --json --log --log-level --help' ;;
 	'run') words=' --home --policy --json --log --log-level --help' ;;
 	'vault') words=' set list --home --policy --json --log --log-level --help' ;;
