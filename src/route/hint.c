@@ -319,10 +319,9 @@ uint64_t cn_hint__window(struct cn_view text, uint64_t *retfit)
 	    {"exceeds the limit of #", 0},
 	    {"maximum number of tokens allowed (#)", 0},
 	    {"range of input length should be ?#, #?", 1},
-	    {"exceeded model token limit ?: #", 0},
-	    {"exceeded model token limit: #", 0},
+	    {"exceeded model token limit~#", 0},
 	    {"with # maximum context length", 0},
-	    {"max_new_tokens`? must be <= #", 0},
+	    {"max_new_tokens~must be <= #", 0},
 	    {"maximum prompt length of #", 0},
 	    {"context window of # tokens", 0},
 	};

@@ -79,7 +79,7 @@ static bool match_at(struct cn_view seg, struct cn_view text, size_t at, size_t 
 				return true;
 			goto no;
 		}
-		if (want == '<' || want == '>') {
+		if (want == '{' || want == '}') {
 			if (!word_edge(text, at))
 				goto no;
 			continue;

@@ -29,7 +29,7 @@ struct cn_numbers {
  * Whether pattern occurs in text, which is lower case.  A pattern is alternatives separated
  * by '|'; each is parts that must all occur, in any order, separated by '&'.  In a part:
  *   *  any run of bytes       ~  at most 80 bytes       #  1 to 19 digits
- *   ?  any one byte           _  a space, '_' or '-'    < >  start and end of a word
+ *   ?  any one byte           _  a space, '_' or '-'    { }  start and end of a word
  * Numbers (may be NULL) are those of the alternative that matched.  Linear in text.
  */
 bool cn_pattern__match(const char *pattern, struct cn_view text,

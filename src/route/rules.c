@@ -27,9 +27,9 @@
 	"range of input length|input token length too long|exceeds the limit of #|"      \
 	"prompt exceeds max length|model_max_prompt_tokens_exceeded|"                    \
 	"total message size*exceeds limit|too many tokens|too many input tokens|"        \
-	"input tokens exceeded|number of input tokens exceeds|max_new_tokens`? must be <="
+	"input tokens exceeded|number of input tokens exceeds|max_new_tokens~must be <="
 /* What turns such words into a limit on time instead. */
-#define VETO_WORDS "rate limit|per minute|<tpm>|quota|throttl|please wait"
+#define VETO_WORDS "rate limit|per minute|{tpm}|quota|throttl|please wait"
 
 #define QUOTA_WORDS "insufficient_quota|exceeded your current quota|exceeded_current_quota"
 
@@ -40,9 +40,9 @@ static const struct cn_rule rules[] = {
      "no resource package|billing_hard_limit|billing_not_active|"
      "insufficient credit|out of credits|billing_error",
      NULL, CN_CLASS_BILLING, CN_SCOPE_ACCOUNT, CN_REPAIR_NONE, 0, "no money"},
-    {ON_LIMIT, "<balance>", "load_balanc", CN_CLASS_BILLING, CN_SCOPE_ACCOUNT,
+    {ON_LIMIT, "{balance}", "load_balanc", CN_CLASS_BILLING, CN_SCOPE_ACCOUNT,
      CN_REPAIR_NONE, 0, "no money"},
-    {ON_MONEY, "<billing>", QUOTA_WORDS "|billing cycle|usage_limit", CN_CLASS_BILLING,
+    {ON_MONEY, "{billing}", QUOTA_WORDS "|billing cycle|usage_limit", CN_CLASS_BILLING,
      CN_SCOPE_ACCOUNT, CN_REPAIR_NONE, 0, "payment problem"},
     /* quota */
     {CN_ON_402 | CN_ON_403 | CN_ON_NONE, "quota_exceeded", NULL, CN_CLASS_QUOTA_EXHAUSTED,
@@ -54,16 +54,16 @@ static const struct cn_rule rules[] = {
      CN_CLASS_QUOTA_EXHAUSTED, CN_SCOPE_ACCOUNT, CN_REPAIR_NONE, 0, "spend limit"},
     {ON_LIMIT,
      QUOTA_WORDS
-     "|usage_limit|limit&<day>|limit&<days>|limit&daily|limit&<rpd>|limit&<tpd>|"
-     "limit&<week>|limit&weekly|limit&<month>|limit&monthly|limit&<5_hour|"
+     "|usage_limit|limit&{day}|limit&{days}|limit&daily|limit&{rpd}|limit&{tpd}|"
+     "limit&{week}|limit&weekly|limit&{month}|limit&monthly|limit&{5_hour|"
      "perday|per_day|too many tokens per day|allocationquota|"
      "spend_limit_reached|spend_limit",
      NULL, CN_CLASS_QUOTA_EXHAUSTED, CN_SCOPE_ACCOUNT, CN_REPAIR_NONE, 0, "plan limit"},
     /* overflow */
-    {CN_ON_413 | CN_ON_429, "request too large*<tpm>", NULL, CN_CLASS_CONTEXT_OVERFLOW,
+    {CN_ON_413 | CN_ON_429, "request too large*{tpm}", NULL, CN_CLASS_CONTEXT_OVERFLOW,
      CN_SCOPE_KEY_MODEL, CN_REPAIR_NONE, CN_DO_TPM,
      "more tokens than this key may send in a minute"},
-    {CN_ON_413, "<tpm>", NULL, CN_CLASS_CONTEXT_OVERFLOW, CN_SCOPE_KEY_MODEL,
+    {CN_ON_413, "{tpm}", NULL, CN_CLASS_CONTEXT_OVERFLOW, CN_SCOPE_KEY_MODEL,
      CN_REPAIR_NONE, 0, "more tokens than this key may send in a minute"},
     {CN_ON_413, "request_too_large|maximum allowed number of bytes|total message size",
      NULL, CN_CLASS_CONTEXT_OVERFLOW, CN_SCOPE_BACKEND, CN_REPAIR_NONE, 0,
@@ -74,8 +74,8 @@ static const struct cn_rule rules[] = {
      CN_REPAIR_NONE, CN_DO_VETO, "prompt too long"},
     /* refusal; a field may be named for safety, and ids may be case-sensitive */
     {ON_REFUSED,
-     "content_filter|content_policy|data_inspection_failed|high risk|<sensitive>|"
-     "<moderation>|<flagged>|flagged_input|<safety>|safety_check|responsibleaipolicy|"
+     "content_filter|content_policy|data_inspection_failed|high risk|{sensitive}|"
+     "{moderation}|{flagged}|flagged_input|{safety}|safety_check|responsibleaipolicy|"
      "output blocked by|new_sensitive|prohibited_content",
      "case_sensitive|extra inputs|unknown parameter|unsupported parameter",
      CN_CLASS_CONTENT_REFUSAL, CN_SCOPE_NONE, CN_REPAIR_NONE, 0, "content refused"},
@@ -124,11 +124,11 @@ static const struct cn_rule rules[] = {
     {ON_WRONG | CN_ON_404,
      "model_not_found|model_not_supported|invalid_model|unknown model|invalid model|"
      "model identifier is invalid|not a valid model|deploymentnotfound|no endpoints found|"
-     "<model>~not found|<model>~not exist|<model>~is not supported when|"
+     "{model}~not found|{model}~not exist|{model}~is not supported when|"
      "requested model is not supported|supported api model names|model id~isn't supported|"
      "end of its life|model use case details|no models loaded|model unloaded|"
-     "<models/~not found|on-demand throughput|<model>~is not available|"
-     "<model>~has been deprecated|not_found_error&model:",
+     "{models/~not found|on-demand throughput|{model}~is not available|"
+     "{model}~has been deprecated|not_found_error&model:",
      NULL, CN_CLASS_NOT_FOUND_MODEL, CN_SCOPE_MODEL, CN_REPAIR_NONE, 0, "unknown model"},
     /* a 404 is either this or a wrong URL */
     {CN_ON_404,
@@ -159,7 +159,7 @@ static const struct cn_rule rules[] = {
      CN_SCOPE_NONE, CN_REPAIR_NONE, 0, "prompt too long"},
     {CN_ON_500, "jinja", NULL, CN_CLASS_INVALID_REQUEST, CN_SCOPE_NONE, CN_REPAIR_NONE, 0,
      "the chat template does not take the conversation"},
-    {CN_ON_500, "overloaded|<capacity>", NULL, CN_CLASS_OVERLOADED, CN_SCOPE_MODEL,
+    {CN_ON_500, "overloaded|{capacity}", NULL, CN_CLASS_OVERLOADED, CN_SCOPE_MODEL,
      CN_REPAIR_NONE, 0, "no capacity"},
     {CN_ON_503, "loading model", NULL, CN_CLASS_OVERLOADED, CN_SCOPE_MODEL, CN_REPAIR_NONE,
      CN_DO_LOADING, "the model is being loaded"},
