@@ -34,7 +34,7 @@ struct cn_field_list;
  * itself in on_end: the attempt touches nothing after it.
  */
 struct cn_attempt_owner {
-	/* The response head of a 2xx answer; once, before any event.  May be NULL. */
+	/* The response head, whatever its status; once, before any event.  May be NULL. */
 	void (*on_head)(void *self, const struct cn_field_list *fields);
 	/*
 	 * One decoded event.  Return NULL to go on, or a constant phrase to fail the

@@ -1,0 +1,157 @@
+/*
+ * A provider and a client that follow scripts: what `continuo demo` shows itself with, and
+ * what the tests break the protocol with.  Raw bytes on real sockets; knows nothing of the
+ * router.
+ */
+#ifndef CONTINUO_DEMO_H
+#define CONTINUO_DEMO_H
+
+#include <uv.h>
+
+#include "continuo/arena.h"
+
+/* ---- script.c: what a scripted backend does with one request ---- */
+
+/* symbol, word in scripts, what it does */
+#define CN_STEPS(X)                                                                       \
+	X(OK, "ok", "answers the task")                                                   \
+	X(STATUS, "status", "an error: status N [retry-after=N] [type=T] [message=TEXT]") \
+	X(REFUSE, "refuse", "refuses connections until another backend was asked")        \
+	X(HANG, "hang", "reads the request and says nothing")                             \
+	X(SILENT, "silent", "sends a head and then nothing")                              \
+	X(PINGS, "pings", "sends a head and pings for ever")                              \
+	X(ERROR_BODY, "error-body", "200 with an error object: error-body [type=T]")      \
+	X(HTML, "html", "200 with a web page")                                            \
+	X(NOTHING, "nothing", "200 with an empty body")                                   \
+	X(RESET, "reset", "resets the connection before a head")                          \
+	X(CLOSE, "close", "closes the connection before a head")                          \
+	X(ERROR_EVENT, "error-event",                                                     \
+	  "an error event before content: error-event [type=T]")                          \
+	X(END_EARLY, "end-early", "ends cleanly after message_start")                     \
+	X(CUT_FIN, "cut-fin", "closes after N bytes of the answer")                       \
+	X(CUT_RST, "cut-rst", "resets after N bytes")                                     \
+	X(CUT_CLEAN, "cut-clean", "ends the body properly after N bytes")                 \
+	X(CUT_ERROR, "cut-error", "an error event after N bytes [type=T]")                \
+	X(STALL, "stall", "falls silent after N bytes")                                   \
+	X(TRICKLE, "trickle", "one byte at a time")                                       \
+	X(GARBAGE, "garbage", "after message_start an event that is no JSON")             \
+	X(REDIRECT, "redirect", "307 to itself")                                          \
+	X(ENCODED, "encoded", "claims a content-encoding")                                \
+	X(NO_NAMES, "no-names", "no event: lines")                                        \
+	X(CRLF, "crlf", "CRLF line ends and no space after the colon")                    \
+	X(WHOLE, "whole", "one JSON message although a stream was asked for")             \
+	X(BAD_TOOL, "bad-tool", "a tool call whose input is cut off")                     \
+	X(UNKNOWN_TOOL, "unknown-tool", "a call of a tool that was not declared")         \
+	X(NO_STOP, "no-stop", "everything but message_stop")                              \
+	X(REFUSAL, "refusal", "stop_reason refusal")                                      \
+	X(EMPTY_END, "empty-end", "end_turn without content")                             \
+	X(THINKING, "thinking", "thinks for N ms before it answers")                      \
+	X(BIG_HEAD, "big-head", "a response head of 100 KiB")                             \
+	X(DELAY, "delay", "answers after N ms")                                           \
+	X(FILE, "file", "plays a recorded answer: file PATH")
+
+enum cn_step_kind {
+#define X(symbol, word, text) CN_STEP_##symbol,
+	CN_STEPS(X)
+#undef X
+};
+
+struct cn_step {
+	enum cn_step_kind kind;
+	uint64_t n;           /* status, bytes or milliseconds */
+	uint64_t retry_after; /* seconds; 0: none */
+	struct cn_view type;  /* error type; empty: by the status */
+	struct cn_view message, path;
+	uint64_t times; /* UINT64_MAX: always */
+};
+const char *cn_step_word(enum cn_step_kind kind);
+
+/*
+ * "3*ok; status 529 retry-after=2; always hang": steps parted by ';' or line ends, `N*` or
+ * `always` before one.  Views borrow from text.  CN_E_INVALID with the step that is wrong.
+ */
+int cn_script_parse(struct cn_arena *a, struct cn_view text, struct cn_step **ret,
+                    size_t *retn, struct cn_error *reterr) CN_MUST_CHECK;
+
+/* ---- task.c: the answer to one request of the task ---- */
+
+/*
+ * The task is told in the prompt: "CONTINUO-TASK steps=N dir=PATH".  The answer to a
+ * request with i tool results is the call of Write for step i+1, or the final text after
+ * the last; a request without tools or without the task gets a short text.  What the
+ * request alone says decides, so that any model can go on from any other's work.
+ */
+struct cn_task_answer {
+	struct cn_view text;       /* in arena */
+	struct cn_view tool;       /* name; empty: no call */
+	struct cn_view tool_input; /* JSON */
+	bool stream;
+	struct cn_view model;
+};
+/* false when body is no Messages request. */
+bool cn_task_answer(struct cn_arena *a, struct cn_view body, struct cn_task_answer *ret);
+/* How an answer is spoiled on purpose. */
+struct cn_task_spoil {
+	bool bad_tool, unknown_tool, no_stop, refusal, empty, no_names, crlf;
+	bool thinking; /* a thinking block first */
+};
+/* The stream's bytes, or the whole Message. */
+void cn_task_stream(struct cn_buf *b, const struct cn_task_answer *t,
+                    const struct cn_task_spoil *spoil);
+void cn_task_message(struct cn_buf *b, const struct cn_task_answer *t);
+
+/* ---- provider.c: the backends ---- */
+
+struct cn_provider;
+struct cn_provider_opts {
+	uv_loop_t *loop;
+	/* Each request as it is answered, for a log; may be NULL. */
+	void (*on_request)(void *self, const char *backend, size_t n, const char *step,
+	                   struct cn_view head, struct cn_view body);
+	void *self;
+};
+struct cn_provider *cn_provider_new(const struct cn_provider_opts *opts);
+/* A backend of that name on a free port of 127.0.0.1, following the script, then `ok`. */
+int cn_provider_add(struct cn_provider *p, const char *name, struct cn_view script,
+                    unsigned *retport, struct cn_error *reterr) CN_MUST_CHECK;
+/* Another script from the next request on. */
+int cn_provider_script(struct cn_provider *p, const char *name, struct cn_view script,
+                       struct cn_error *reterr) CN_MUST_CHECK;
+/* Closes everything; p is freed when the loop has run the close callbacks. */
+void cn_provider_close(struct cn_provider *p);
+
+/* ---- client.c: a client that believes nothing ---- */
+
+/* One turn as the client saw it. */
+struct cn_demo_turn {
+	int status;         /* 0: no answer at all */
+	char used[160];     /* x-model-used */
+	char attempts[600]; /* x-continuo-attempts */
+	char stop_reason[40];
+	char wrong[200]; /* "" or how the answer broke the promise of a well-formed one */
+	uint64_t first_byte_ms, took_ms;
+	bool tool; /* it asked for a tool */
+};
+/* A conversation: messages gather in it. */
+struct cn_demo_client {
+	const char *host;
+	unsigned port;
+	const char *token;
+	struct cn_buf messages;  /* owned: the array's elements */
+	struct cn_arena arena;   /* owns ids seen */
+	struct cn_view ids[256]; /* message and tool ids of the whole conversation */
+	size_t n_ids;
+	unsigned steps;
+	char session[40];
+};
+void cn_demo_client_init(struct cn_demo_client *c, const char *host, unsigned port,
+                         const char *token, unsigned steps, const char *dir);
+void cn_demo_client_done(struct cn_demo_client *c);
+/*
+ * Sends the conversation, reads the answer strictly, adds it and the (pretended) result of
+ * its call.  Blocks; at most timeout_ms.  True when the answer was whole.
+ */
+bool cn_demo_client_turn(struct cn_demo_client *c, uint64_t timeout_ms,
+                         struct cn_demo_turn *ret);
+
+#endif

@@ -1,0 +1,305 @@
+/*
+ * A turn on its way into the history.
+ *
+ * While the provider thinks, the request's messages are made into canonical nodes on the
+ * pool; at the end the answer becomes one more node, the turn a record, and all of it one
+ * batch for the writer.  The end of the answer waits for the writer's word, but never long:
+ * the turn's timer gives up first (design/security.md 9.3).  Owns the job; the turn's
+ * memory stays as long as a job runs.
+ */
+#include "turn_impl.h"
+
+#include "continuo/canon.h"
+#include "continuo/clock.h"
+#include "continuo/counters.h"
+#include "continuo/json.h"
+
+#include <stdlib.h>
+
+enum cn_job_stage {
+	CN_JOB_RUNNING, /* the pool makes nodes */
+	CN_JOB_READY,   /* nodes are there; the turn goes on */
+	CN_JOB_AWAITED, /* the turn is over before the nodes are */
+	CN_JOB_FAILED,  /* the body could not be read as messages */
+};
+
+struct cn_records_job {
+	uv_work_t work;
+	struct cn_turn *turn;  /* kept alive by its handles count */
+	struct cn_arena arena; /* owns the nodes */
+	struct cn_canon canon;
+	struct cn_hash body_hash;
+	size_t charged;
+	enum cn_job_stage stage; /* the loop's thread only */
+	bool bad;                /* set by the pool before it ends */
+};
+
+/* A commit whose word a turn waits for; lives until the writer has spoken. */
+struct cn_store_wait {
+	struct cn_letter letter;
+	struct cn_worker *worker; /* borrowed */
+	struct cn_turn *turn;     /* NULL: it waits no longer */
+	bool ok;
+};
+
+static struct cn_hash node_hash(void *self, const struct cn_view *views, size_t n)
+{
+	return cn_vault_hash(self, CN_VAULT_HASH_NODE, views, n);
+}
+
+static void job_free(struct cn_records_job *job)
+{
+	cn_charge_release(&job->turn->worker->shared->charge, job->charged);
+	cn_arena_done(&job->arena);
+	free(job);
+}
+
+/* Pool. */
+static void job_run(uv_work_t *work)
+{
+	struct cn_records_job *job = work->data;
+	const struct cn_turn *t = job->turn;
+	struct cn_view body = t->req.body;
+
+	job->bad = cn_canon_request(&job->arena, body, t->owner, node_hash,
+	                            t->worker->shared->vault, &job->canon, NULL) != 0;
+	job->body_hash = cn_hash_bytes(body);
+}
+
+/* ---- the batch ---- */
+
+static void add_block(void *self, const struct cn_block *block)
+{
+	struct cn_turn_record *r = self;
+	static const char *const types[] = {
+	    [CN_BLOCK_TEXT] = "text",
+	    [CN_BLOCK_THINKING] = "thinking",
+	    [CN_BLOCK_REDACTED_THINKING] = "redacted_thinking",
+	    [CN_BLOCK_TOOL_USE] = "tool_use",
+	    [CN_BLOCK_SERVER_TOOL] = "server_tool_use",
+	    [CN_BLOCK_OTHER] = "other",
+	};
+
+	if (r->blocks)
+		r->blocks[r->n_blocks] = (struct cn_block_record){
+		    .index = block->index,
+		    .type = cn_view_str(types[block->type]),
+		    .model = cn_view_str(block->model),
+		    .bytes = block->body.n,
+		    .id = block->id,
+		    .original_id = block->origin_id,
+		    .whole = block->whole,
+		};
+	r->n_blocks++;
+}
+
+static void add_blocks(struct cn_turn *t, struct cn_turn_record *r)
+{
+	cn_splice_blocks(t->splice, add_block, r);
+	r->blocks = cn_arena_zalloc(&t->arena, (r->n_blocks + 1) * sizeof(*r->blocks));
+	r->n_blocks = 0;
+	cn_splice_blocks(t->splice, add_block, r);
+}
+
+/* The answer as one more message; false when nothing of it was given. */
+static bool add_answer(struct cn_turn *t, struct cn_batch *batch, struct cn_turn_record *r)
+{
+	struct cn_records_job *job = t->job;
+	CN_AUTO(cn_buf) message = {0};
+	struct cn_node node;
+
+	if (cn_splice_ledger(t->splice).n_given == 0)
+		return false;
+	cn_buf_add_str(&message, "{\"role\":\"assistant\",\"content\":");
+	cn_splice_content(t->splice, false, &message);
+	cn_buf_add_char(&message, '}');
+	if (cn_canon_message(&t->arena, cn_buf_view(&message), t->owner,
+	                     job->canon.n ? &job->canon.nodes[job->canon.n - 1].id
+	                                  : &(struct cn_hash){0},
+	                     node_hash, t->worker->shared->vault, &node, NULL))
+		return false;
+	cn_batch_node(batch, &node);
+	r->answer_node = node.id;
+	return true;
+}
+
+/* How the turn ended, in the record's words. */
+static struct cn_view ending_of(const struct cn_turn *t)
+{
+	switch (t->end) {
+	case CN_END_CANCELLED:
+		return CN_VIEW("cancelled");
+	case CN_END_ANSWER:
+		return CN_VIEW("ok");
+	case CN_END_TOOL_USE:
+		return CN_VIEW("tool_use");
+	case CN_END_ERROR:
+		return CN_VIEW("error");
+	}
+	return CN_VIEW("error");
+}
+
+static struct cn_turn_record record_of(struct cn_turn *t)
+{
+	bool error = t->end == CN_END_ERROR;
+
+	return (struct cn_turn_record){
+	    .request_id = t->request_id,
+	    .owner = t->owner,
+	    .project = cn_view_str(t->token ? t->token->project : ""),
+	    .session = t->req.session,
+	    .agent = t->req.agent,
+	    .parent_agent = t->req.parent_agent,
+	    .caller = cn_view_str(cn_caller_name(t->req.caller)),
+	    .requested = t->req.model,
+	    .chain = cn_view_str(t->plan.chain ? t->plan.chain->name : ""),
+	    .policy = cn_view_str(t->policy->digest.hex),
+	    .route = t->plan.route ? t->plan.route->number : 0,
+	    .started_wall_ms = t->started_wall_ms,
+	    .took_ms = cn_clock_ms() - t->started_ms,
+	    .first_byte_ms = t->first_byte_ms,
+	    .status = error && t->head == CN_HEAD_NONE ? t->ending.status
+	              : t->end == CN_END_CANCELLED && t->head == CN_HEAD_NONE ? 0
+	                                                                      : 200,
+	    .ending = ending_of(t),
+	    .error = error ? t->ending.message : (struct cn_view){NULL, 0},
+	    .used = t->candidate ? cn_view_str(cn_turn__name(t, t->candidate))
+	                         : CN_VIEW("none"),
+	    .stop_reason =
+		error ? (struct cn_view){NULL, 0} : cn_splice_stop_reason(t->splice),
+	    .usage = *cn_splice_usage(t->splice),
+	    .stream = t->req.stream,
+	    .body_hash = t->job->body_hash,
+	    .attempts = t->records,
+	    .n_attempts = t->n_tried,
+	};
+}
+
+static void on_letter(struct cn_letter *letter)
+{
+	struct cn_store_wait *wait =
+	    cn_container_of(&letter->link, struct cn_store_wait, letter.link);
+	struct cn_turn *t = wait->turn;
+	bool ok = wait->ok;
+
+	wait->worker->waits--;
+	free(wait);
+	if (!t)
+		return;
+	t->wait = NULL;
+	cn_turn__stored(t, ok);
+}
+
+/* The writer's thread. */
+static void on_committed(void *self, bool ok)
+{
+	struct cn_store_wait *wait = self;
+
+	wait->ok = ok;
+	cn_worker__post(wait->worker, &wait->letter);
+}
+
+/* The nodes are there and the turn is over: one batch for the writer. */
+static void submit(struct cn_turn *t)
+{
+	struct cn_records_job *job = t->job;
+	struct cn_batch *batch = cn_batch_new();
+	struct cn_turn_record r = record_of(t);
+	struct cn_store_wait *wait = cn_zalloc(sizeof(*wait));
+
+	cn_batch_node(batch, &job->canon.prefix);
+	r.prefix_node = job->canon.prefix.id;
+	for (size_t i = 0; i < job->canon.n; i++)
+		cn_batch_node(batch, &job->canon.nodes[i]);
+	if (job->canon.n)
+		r.request_node = job->canon.nodes[job->canon.n - 1].id;
+	add_blocks(t, &r);
+	(void)add_answer(t, batch,
+	                 &r); /* a turn without an answer is a record all the same */
+	cn_turn__note_provenance(t, batch);
+	cn_batch_turn(batch, &r);
+	cn_list_init(&wait->letter.link);
+	wait->letter.read = on_letter;
+	wait->worker = t->worker;
+	if (t->state == CN_TURN_DRAINING) {
+		wait->turn = t;
+		t->wait = wait;
+	}
+	t->worker->waits++;
+	cn_store_submit(t->worker->shared->store, batch, on_committed, wait);
+}
+
+/* ---- the job ---- */
+
+static void job_after(uv_work_t *work, int status)
+{
+	struct cn_records_job *job = work->data;
+	struct cn_turn *t = job->turn;
+	bool awaited = job->stage == CN_JOB_AWAITED;
+
+	(void)status; /* nothing cancels it */
+	job->stage = job->bad ? CN_JOB_FAILED : CN_JOB_READY;
+	t->handles--;
+	if (awaited && !job->bad)
+		submit(t);
+	else if (awaited && t->state == CN_TURN_DRAINING)
+		cn_turn__stored(t, false);
+	/* The turn was over before its job: what is left of it goes now. */
+	if (t->handles == 0)
+		cn_turn__free(t);
+}
+
+void cn_records__begin(struct cn_turn *t)
+{
+	struct cn_shared *sh = t->worker->shared;
+	struct cn_records_job *job;
+
+	/* The canonical copy is about as large as the body. */
+	if (!sh->store || !t->policy->history || !cn_charge_take(&sh->charge, t->body.n))
+		return;
+	job = cn_zalloc(sizeof(*job));
+	job->turn = t;
+	job->charged = t->body.n;
+	job->work.data = job;
+	job->stage = CN_JOB_RUNNING;
+	t->job = job;
+	t->handles++;
+	cn_assert(uv_queue_work(&t->worker->loop, &job->work, job_run, job_after) == 0);
+}
+
+bool cn_records__finish(struct cn_turn *t)
+{
+	/* Even what is not stored must be known: the next request may bring it back. */
+	if (!t->job) {
+		cn_turn__note_provenance(t, NULL);
+		return false;
+	}
+	switch (t->job->stage) {
+	case CN_JOB_RUNNING:
+		t->job->stage = CN_JOB_AWAITED;
+		return true;
+	case CN_JOB_READY:
+		submit(t);
+		return true;
+	case CN_JOB_AWAITED:
+		cn_assert(!"finished twice");
+		return true;
+	case CN_JOB_FAILED:
+		return false;
+	}
+	return false;
+}
+
+void cn_records__forget(struct cn_turn *t)
+{
+	if (t->wait)
+		t->wait->turn = NULL;
+	t->wait = NULL;
+}
+
+void cn_records__free(struct cn_turn *t)
+{
+	if (t->job)
+		job_free(t->job);
+	t->job = NULL;
+}

@@ -1,0 +1,185 @@
+/*
+ * The policy while serving: read anew on SIGHUP and when a file of it changes.
+ *
+ * A reload is parse, validate, build, swap; the reading is done on the pool.  A broken file
+ * leaves the old policy in force, is logged with its place, and is counted.  Owns the file
+ * watches; runs on the main thread.
+ */
+#include "app_impl.h"
+
+#include "continuo/config.h"
+#include "continuo/counters.h"
+#include "continuo/server.h"
+#include "continuo/trace.h"
+
+#include <stdlib.h>
+
+#define CN_WATCH_MS    1000 /* how often a watched file is looked at */
+#define CN_WATCHES_MAX 20   /* a policy and its 16 includes */
+
+struct cn_reload {
+	struct cn_server *server; /* borrowed */
+	uv_fs_poll_t watches[CN_WATCHES_MAX];
+	size_t n_watches, open; /* started; not closed yet */
+	uv_work_t work;
+	enum {
+		CN_RELOAD_IDLE,
+		CN_RELOAD_READING,
+		CN_RELOAD_AGAIN
+	} stage;
+	bool closing;
+	struct cn_policy *read; /* what the pool read; NULL: it was broken */
+	struct cn_error error;
+};
+
+static int check_key(void *self, const char *name, const char *origin,
+                     struct cn_error *reterr)
+{
+	struct cn_shared *sh = self;
+
+	return cn_vault_check(sh->vault, name, origin, reterr);
+}
+
+static void on_mistake(void *self, const struct cn_error *m)
+{
+	(void)self;
+	cn_log(NULL, CN_LOG_ERROR, "policy mistake", CN_STR(FILE, m->file),
+	       CN_NUM(LINE, m->line), CN_NUM(COLUMN, m->column), CN_STR(ERROR, m->message));
+}
+
+int cn_reload__load(struct cn_shared *sh, const char *path, struct cn_policy **ret,
+                    struct cn_error *reterr)
+{
+	struct cn_config_opts opts = {
+	    .path = path, .check_key = check_key, .on_mistake = on_mistake, .self = sh};
+
+	return cn_config_load(&opts, ret, reterr);
+}
+
+static void watch(struct cn_reload *r);
+
+/* Pool. */
+static void read_run(uv_work_t *work)
+{
+	struct cn_reload *r = work->data;
+
+	if (cn_reload__load(&r->server->shared, r->server->opts->policy, &r->read,
+	                    &r->error))
+		r->read = NULL;
+}
+
+/* What was decided at the start stays until the next one. */
+static void warn_of_fixed(const struct cn_policy *old, const struct cn_policy *new)
+{
+	bool same = old->n_listen == new->n_listen && old->workers == new->workers;
+
+	for (size_t i = 0; same && i < old->n_listen; i++)
+		same = old->listen[i].port ==
+		       new->listen[i].port &&cn_view_is(
+			   cn_view_str(old->listen[i].host),
+			   new->listen[i].host ? new->listen[i].host : "");
+	if (!same)
+		cn_log_plain(NULL, CN_LOG_WARNING,
+		             "`listen` and `workers` change with the next start only");
+}
+
+static void read_after(uv_work_t *work, int status)
+{
+	struct cn_reload *r = work->data;
+	struct cn_server *s = r->server;
+	bool again = r->stage == CN_RELOAD_AGAIN;
+
+	(void)status;
+	r->stage = CN_RELOAD_IDLE;
+	if (r->closing) {
+		r->read = cn_policy_unref(r->read);
+		if (r->open == 0)
+			free(r);
+		return;
+	}
+	if (r->read) {
+		struct cn_policy *old = cn_shared__policy(&s->shared);
+
+		warn_of_fixed(old, r->read);
+		cn_policy_unref(old);
+		cn_log(&s->log, CN_LOG_INFO, "policy reloaded", CN_STR(FILE, r->read->file),
+		       CN_STR(VERSION, r->read->digest.hex));
+		cn_count(CN_CT_RELOADS);
+		cn_shared__swap_policy(&s->shared, cn_steal(&r->read));
+		cn_trace(CN_TR_RELOAD, 0, 0, CN_VIEW("ok"));
+	} else {
+		cn_log(&s->log, CN_LOG_ERROR, "policy refused; the old one stays in force",
+		       CN_STR(ERROR, r->error.message));
+		cn_count(CN_CT_RELOADS_FAILED);
+		cn_trace(CN_TR_RELOAD, 0, 0, CN_VIEW("failed"));
+	}
+	if (again)
+		cn_reload__now(s);
+}
+
+void cn_reload__now(struct cn_server *s)
+{
+	struct cn_reload *r = s->reload;
+
+	if (r->stage != CN_RELOAD_IDLE) {
+		r->stage = CN_RELOAD_AGAIN;
+		return;
+	}
+	r->stage = CN_RELOAD_READING;
+	r->work.data = r;
+	cn_assert(uv_queue_work(&s->loop, &r->work, read_run, read_after) == 0);
+}
+
+static void on_change(uv_fs_poll_t *poll, int status, const uv_stat_t *before,
+                      const uv_stat_t *after)
+{
+	struct cn_reload *r = poll->data;
+
+	(void)before;
+	(void)after;
+	/* A file that is gone for a moment is an editor at work: its return is the change.
+	 */
+	if (status == 0)
+		cn_reload__now(r->server);
+}
+
+static void watch(struct cn_reload *r)
+{
+	struct cn_policy *p = cn_shared__policy(&r->server->shared);
+
+	for (size_t i = 0; i < p->n_files && r->n_watches < CN_WATCHES_MAX; i++) {
+		uv_fs_poll_t *w = &r->watches[r->n_watches++];
+
+		uv_fs_poll_init(&r->server->loop, w);
+		w->data = r;
+		r->open++;
+		uv_fs_poll_start(w, on_change, p->files[i], CN_WATCH_MS);
+	}
+	cn_policy_unref(p);
+}
+
+void cn_reload__start(struct cn_server *s)
+{
+	struct cn_reload *r = cn_zalloc(sizeof(*r));
+
+	r->server = s;
+	s->reload = r;
+	watch(r);
+}
+
+static void on_watch_closed(uv_handle_t *handle)
+{
+	struct cn_reload *r = handle->data;
+
+	if (--r->open == 0 && r->stage == CN_RELOAD_IDLE)
+		free(r);
+}
+
+void cn_reload__close(struct cn_server *s)
+{
+	struct cn_reload *r = cn_steal(&s->reload);
+
+	r->closing = true;
+	for (size_t i = 0; i < r->n_watches; i++)
+		uv_close((uv_handle_t *)&r->watches[i], on_watch_closed);
+}

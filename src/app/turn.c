@@ -1,0 +1,705 @@
+/*
+ * The turn: one client request and the one message that answers it, however many attempts
+ * that takes.  This file is its state machine and nothing else: entering a state speaks,
+ * handlers listen and choose the next state (house style 4).
+ *
+ *              +--------------------- RESTING
+ *              v      all cooling       ^
+ *   birth -> PLANNING ------------------+
+ *              |  ^ \___ none left ______________
+ *              v  | failed, may be retried       \
+ *            TRYING ----- whole answer, error --> DRAINING --> CLOSED
+ *              | proved itself (the commit point)   ^
+ *              v                                    |
+ *          STREAMING ----- end, or lost ------------+
+ *
+ * Owns the attempt, the splice and the plan; holds no bytes of the answer.  Runs on the
+ * turn's worker.  Nothing else in the program may decide that a turn is committed.
+ */
+#include "turn_impl.h"
+
+#include "continuo/clock.h"
+#include "continuo/counters.h"
+#include "continuo/trace.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static void turn_enter(struct cn_turn *t, enum cn_turn_state next);
+
+static const char *state_name(enum cn_turn_state s)
+{
+	switch (s) {
+#define X(name, meaning)     \
+	case CN_TURN_##name: \
+		return #name;
+		CN_TURN_STATES(X)
+#undef X
+	}
+	return "?";
+}
+
+static bool move_is_legal(enum cn_turn_state from, enum cn_turn_state to)
+{
+#define CN_BIT(s) (1u << CN_TURN_##s)
+	static const unsigned legal[] = {
+	    [CN_TURN_PLANNING] =
+		CN_BIT(TRYING) | CN_BIT(RESTING) | CN_BIT(DRAINING) | CN_BIT(CLOSED),
+	    [CN_TURN_TRYING] =
+		CN_BIT(STREAMING) | CN_BIT(PLANNING) | CN_BIT(DRAINING) | CN_BIT(CLOSED),
+	    [CN_TURN_STREAMING] = CN_BIT(DRAINING) | CN_BIT(CLOSED),
+	    [CN_TURN_RESTING] = CN_BIT(PLANNING) | CN_BIT(DRAINING) | CN_BIT(CLOSED),
+	    [CN_TURN_DRAINING] = CN_BIT(CLOSED),
+	    [CN_TURN_CLOSED] = 0,
+	};
+#undef CN_BIT
+	return legal[from] & (1u << to);
+}
+
+/* ---- the timer: the nearest of the turn's times ---- */
+
+static uint64_t nearest(const struct cn_turn *t)
+{
+	uint64_t at = t->deadline_ms;
+
+#define CN_NEARER(when)                       \
+	do {                                  \
+		uint64_t when_ = (when);      \
+		at = when_ < at ? when_ : at; \
+	} while (0)
+	switch (t->state) {
+	case CN_TURN_RESTING:
+		CN_NEARER(t->rest_until_ms);
+		break;
+	case CN_TURN_TRYING:
+		if (t->req.stream)
+			CN_NEARER(cn_splice_thinking_proves_at(t->splice));
+		break;
+	case CN_TURN_STREAMING:
+		at = UINT64_MAX; /* committed: the attempt's own timers bound it */
+		break;
+	case CN_TURN_DRAINING:
+		at = t->store_until_ms;
+		break;
+	case CN_TURN_PLANNING:
+	case CN_TURN_CLOSED:
+		break;
+	}
+	if (t->head == CN_HEAD_NONE)
+		CN_NEARER(t->state == CN_TURN_DRAINING ? UINT64_MAX : t->open_early_ms);
+	else
+		CN_NEARER(t->wrote_ms + CN_PING_MS);
+#undef CN_NEARER
+	return at;
+}
+
+static void on_timer(uv_timer_t *timer);
+
+static void arm(struct cn_turn *t)
+{
+	uint64_t now = cn_clock_ms(), at = nearest(t);
+	uint64_t wait = at > now ? at - now : 0;
+
+	if (t->state == CN_TURN_CLOSED)
+		return;
+	/* No timer for longer than an hour: the clock is looked at again then. */
+	uv_timer_start(&t->timer, on_timer, wait < 3600000 ? wait : 3600000, 0);
+}
+
+/* ---- outcomes ---- */
+
+void cn_turn__note(struct cn_turn *t, const struct cn_candidate *c,
+                   const struct cn_outcome *o)
+{
+	size_t i = t->n_tried;
+	struct cn_attempt_record *r = &t->records[i];
+	uint64_t now = cn_clock_ms(), cooled;
+
+	cn_assert(i < CN_ATTEMPTS_MAX);
+	uv_mutex_lock(&t->worker->shared->health_lock);
+	cooled = cn_health_report(t->worker->shared->health, c, o, now);
+	uv_mutex_unlock(&t->worker->shared->health_lock);
+	t->outcomes[i] = *o;
+	t->tried[i] = (struct cn_tried){.candidate = c,
+	                                .class = o->class,
+	                                .repaired = t->repair.repair != CN_REPAIR_NONE};
+	*r = (struct cn_attempt_record){
+	    .backend = cn_view_str(c->model->backend->name),
+	    .model = cn_view_str(c->model->name),
+	    .key = cn_view_str(c->key->name),
+	    .class = cn_view_str(cn_class_name(o->class)),
+	    .http_status = o->http_status,
+	    .started_ms = t->attempt_ms - t->started_ms,
+	    .took_ms = now - t->attempt_ms,
+	    .retry_after_ms = o->retry_after_ms,
+	    .upstream_request = o->upstream_request,
+	    .reason = cn_view_str(o->reason),
+	    .usage = *cn_splice_usage(t->splice),
+	};
+	t->n_tried++;
+	cn_trace(CN_TR_ATTEMPT_END, t->number, t->n_tried,
+	         cn_view_str(cn_class_name(o->class)));
+	if (o->class != CN_CLASS_OK)
+		cn_count(CN_CT_ATTEMPTS_FAILED);
+	cn_log(&t->log, o->class == CN_CLASS_OK ? CN_LOG_INFO : CN_LOG_WARNING, "attempt",
+	       CN_NUM(ATTEMPT, t->n_tried), CN_STR(BACKEND, c->model->backend->name),
+	       CN_STR(MODEL, c->model->name), CN_STR(KEY, c->key->name),
+	       CN_STR(CLASS, cn_class_name(o->class)), CN_NUM(STATUS, o->http_status),
+	       CN_STR(REASON, o->reason ? o->reason : ""), CN_NUM(MS, now - t->attempt_ms),
+	       CN_NUM(AFTER_MS, cooled), CN_TEXT(UPSTREAM_REQUEST, o->upstream_request));
+}
+
+static bool fallback_on(const struct cn_turn *t, enum cn_class class)
+{
+	return t->plan.fallback->on & (1u << class);
+}
+
+/*
+ * What a well-formed answer that gave the client nothing amounts to.  These are failures
+ * only where the policy says so; before the commit they cost nothing but the next attempt.
+ */
+static enum cn_class judge(const struct cn_turn *t)
+{
+	struct cn_view reason = cn_splice_stop_reason(t->splice);
+	enum cn_class class = CN_CLASS_OK;
+
+	if (cn_splice_cut_tool(t->splice))
+		class = CN_CLASS_OUTPUT_CEILING;
+	else if (cn_splice_empty(t->splice))
+		class = t->req.has_max_tokens && t->req.max_tokens == 0 ? CN_CLASS_OK
+		                                                        : CN_CLASS_EMPTY;
+	else if (cn_view_is(reason, "refusal"))
+		class = CN_CLASS_CONTENT_REFUSAL;
+	else if (cn_view_is(reason, "model_context_window_exceeded") &&
+	         cn_splice_ledger(t->splice).n_given == 0 &&
+	         !cn_splice_proved(t->splice, 0))
+		class = CN_CLASS_CONTEXT_OVERFLOW;
+	return class != CN_CLASS_OK && fallback_on(t, class) ? class : CN_CLASS_OK;
+}
+
+static enum cn_scope judged_scope(enum cn_class class)
+{
+	return class == CN_CLASS_EMPTY ? CN_SCOPE_MODEL : CN_SCOPE_NONE;
+}
+
+/* ---- entering ---- */
+
+/* A place among the turns in flight, of all and of the token; false: not yet. */
+static bool take_place(struct cn_turn *t)
+{
+	struct cn_shared *sh = t->worker->shared;
+	unsigned now = atomic_load(&sh->turns);
+
+	if (t->counted)
+		return true;
+	do {
+		if (now >= t->policy->limits.turns)
+			return false;
+	} while (!atomic_compare_exchange_weak(&sh->turns, &now, now + 1));
+	if (t->token && !cn_access__turn_begin(sh->access, t->token, t->policy)) {
+		atomic_fetch_sub(&sh->turns, 1);
+		return false;
+	}
+	t->counted = true;
+	return true;
+}
+
+/* Every model refused: the answer is that, in the form of one. */
+static void end_refused(struct cn_turn *t)
+{
+	struct cn_event why = {.kind = CN_EV_MESSAGE_DELTA,
+	                       .stop_reason = CN_VIEW("refusal")};
+	struct cn_event stop = {.kind = CN_EV_MESSAGE_STOP};
+
+	cn_splice_begin(t->splice, cn_turn__name(t, t->candidate), cn_clock_ms());
+	(void)cn_splice_feed(t->splice, &why, 0); /* nothing of it can be malformed */
+	(void)cn_splice_feed(t->splice, &stop, 0);
+	cn_splice_commit(t->splice);
+	if (t->req.stream)
+		cn_turn__tell_head(t, cn_view_str(cn_turn__name(t, t->candidate)));
+	t->end = CN_END_ANSWER;
+	turn_enter(t, CN_TURN_DRAINING);
+}
+
+static void end_with_error(struct cn_turn *t, const struct cn_next *next)
+{
+	struct cn_ending_input in = {
+	    .plan = &t->plan,
+	    .tried = t->tried,
+	    .outcomes = t->outcomes,
+	    .n = t->n_tried,
+	    .next = next,
+	    .request = &t->req,
+	    .now_ms = cn_clock_ms(),
+	    .wall_ms = cn_clock_wall_ms(),
+	};
+
+	cn_ending_decide(&t->arena, &in, &t->ending);
+	if (t->ending.refusal && t->candidate) {
+		end_refused(t);
+		return;
+	}
+	t->end = CN_END_ERROR;
+	turn_enter(t, CN_TURN_DRAINING);
+}
+
+static const char *on_event(void *self, const struct cn_event *ev);
+static void on_head(void *self, const struct cn_field_list *fields);
+static void on_idle(void *self);
+static void on_end(void *self, const struct cn_outcome *outcome);
+
+/* Starts an attempt at the candidate that next names; false: it could not even be started.
+ */
+static bool try_next(struct cn_turn *t, const struct cn_next *next)
+{
+	struct cn_attempt_owner owner = {.on_head = on_head,
+	                                 .on_event = on_event,
+	                                 .on_idle = on_idle,
+	                                 .on_end = on_end,
+	                                 .self = t};
+	struct cn_outcome failed = {0};
+
+	/* The one resend to the same candidate changes something; any other starts clean.
+	 */
+	t->repair = next->repair ? t->outcomes[t->n_tried - 1] : (struct cn_outcome){0};
+	t->candidate = next->candidate;
+	t->attempt_ms = cn_clock_ms();
+	cn_splice_begin(t->splice, cn_turn__name(t, t->candidate), t->attempt_ms);
+	cn_count(CN_CT_ATTEMPTS);
+	cn_trace(CN_TR_ATTEMPT_START, t->number, t->n_tried + 1,
+	         cn_view_str(cn_turn__name(t, t->candidate)));
+	if (cn_turn__try(t, owner, &failed))
+		return true;
+	cn_turn__note(t, t->candidate, &failed);
+	return false;
+}
+
+static void rest(struct cn_turn *t, uint64_t until_ms)
+{
+	t->rest_until_ms = until_ms;
+	turn_enter(t, CN_TURN_RESTING);
+}
+
+/* Entering PLANNING: the next candidate, or a rest, or the end. */
+static void plan(struct cn_turn *t)
+{
+	struct cn_shared *sh = t->worker->shared;
+	uint64_t now = cn_clock_ms(), max_wait = t->plan.fallback->max_wait_ms;
+	struct cn_next next;
+
+	if (!take_place(t)) {
+		if (now >= t->started_ms + CN_QUEUE_MS)
+			end_with_error(t, NULL);
+		else
+			rest(t, now + 50);
+		return;
+	}
+	for (;;) {
+		bool taken = true;
+
+		if (t->n_tried == CN_ATTEMPTS_MAX - 1)
+			break;
+		uv_mutex_lock(&sh->health_lock);
+		next = cn_plan_next(&t->plan, sh->health, t->tried, t->n_tried, now,
+		                    t->wait_until_ms         ? t->wait_until_ms
+		                    : max_wait == CN_FOREVER ? UINT64_MAX
+		                                             : now + max_wait);
+		if (next.kind == CN_NEXT_TRY)
+			taken =
+			    cn_health_take(sh->health, next.candidate, next.is_retry, now);
+		uv_mutex_unlock(&sh->health_lock);
+		if (next.kind == CN_NEXT_WAIT) {
+			if (!t->wait_until_ms)
+				t->wait_until_ms =
+				    max_wait == CN_FOREVER ? UINT64_MAX : now + max_wait;
+			rest(t, next.ready_at_ms);
+			return;
+		}
+		if (next.kind == CN_NEXT_NONE)
+			break;
+		if (!taken) {
+			rest(t, now + 50);
+			return;
+		}
+		if (try_next(t, &next)) {
+			turn_enter(t, CN_TURN_TRYING);
+			return;
+		}
+	}
+	end_with_error(t, &next);
+}
+
+/* Entering STREAMING is the commit point. */
+static void commit(struct cn_turn *t)
+{
+	cn_splice_commit(t->splice);
+	t->first_byte_ms = cn_clock_ms() - t->started_ms;
+	cn_turn__tell_head(t, cn_view_str(cn_turn__name(t, t->candidate)));
+	cn_turn__flush(t);
+}
+
+/* Entering DRAINING: what happened is on disk before its last byte is told. */
+static void drain(struct cn_turn *t)
+{
+	t->attempt = cn_attempt_cancel(t->attempt);
+	t->store_until_ms = cn_clock_ms() + CN_STORE_WAIT_MS;
+	if (!cn_records__finish(t))
+		cn_turn__stored(t, false);
+}
+
+static void log_end(struct cn_turn *t)
+{
+	static const struct {
+		const char *word;
+		enum cn_counter counter;
+	} ends[] = {
+	    [CN_END_CANCELLED] = {"cancelled", CN_CT_TURNS_CANCELLED},
+	    [CN_END_ANSWER] = {"ok", CN_CT_TURNS_OK},
+	    [CN_END_TOOL_USE] = {"tool_use", CN_CT_TURNS_OK},
+	    [CN_END_ERROR] = {"error", CN_CT_TURNS_FAILED},
+	};
+	const char *word = ends[t->end].word;
+	bool ok = t->end == CN_END_ANSWER || t->end == CN_END_TOOL_USE;
+	struct cn_view used =
+	    t->candidate ? cn_view_str(cn_turn__name(t, t->candidate)) : CN_VIEW("none");
+	const struct cn_usage *u = cn_splice_usage(t->splice);
+
+	cn_count(ends[t->end].counter);
+	if (t->n_tried > 1)
+		cn_count(CN_CT_FALLBACKS);
+	cn_trace(CN_TR_TURN_END, t->number, ok ? 200 : (uint64_t)t->ending.status,
+	         cn_view_str(word));
+	cn_log(&t->log, CN_LOG_INFO, "turn", CN_TEXT(REQUEST, t->request_id),
+	       CN_STR(STATE, word), CN_TEXT(MODEL, used),
+	       CN_STR(CHAIN, t->plan.chain ? t->plan.chain->name : ""),
+	       CN_TEXT(ATTEMPTS, cn_turn__attempts_text(t, false)),
+	       CN_NUM(MS, cn_clock_ms() - t->started_ms),
+	       CN_NUM(FIRST_BYTE_MS, t->first_byte_ms), CN_NUM(INPUT_TOKENS, u->input),
+	       CN_NUM(OUTPUT_TOKENS, u->output),
+	       CN_TEXT(STOP_REASON, ok ? cn_splice_stop_reason(t->splice) : CN_VIEW("")));
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+	struct cn_turn *t = handle->data;
+
+	if (--t->handles == 0)
+		cn_turn__free(t);
+}
+
+/* Entering CLOSED: the one teardown, right from every state. */
+static void close_turn(struct cn_turn *t)
+{
+	struct cn_shared *sh = t->worker->shared;
+
+	log_end(t);
+	if (t->attempt) {
+		uv_mutex_lock(&sh->health_lock);
+		cn_health_cancel(sh->health, t->candidate, cn_clock_ms());
+		uv_mutex_unlock(&sh->health_lock);
+	}
+	t->attempt = cn_attempt_cancel(t->attempt);
+	cn_records__forget(t);
+	if (t->counted) {
+		atomic_fetch_sub(&sh->turns, 1);
+		if (t->token)
+			cn_access__turn_over(sh->access, t->token);
+		t->counted = false;
+	}
+	if (t->client)
+		t->client->turn = NULL;
+	t->client = NULL;
+	cn_list_remove(&t->link);
+	uv_close((uv_handle_t *)&t->timer, on_timer_closed);
+}
+
+static void turn_enter(struct cn_turn *t, enum cn_turn_state next)
+{
+	cn_assert(move_is_legal(t->state, next));
+	t->state = next;
+	cn_trace(CN_TR_TURN_STATE, t->number, next, cn_view_str(state_name(next)));
+	switch (next) {
+	case CN_TURN_PLANNING:
+		plan(t);
+		break;
+	case CN_TURN_TRYING:
+	case CN_TURN_RESTING:
+		arm(t);
+		break;
+	case CN_TURN_STREAMING:
+		commit(t);
+		arm(t);
+		break;
+	case CN_TURN_DRAINING:
+		drain(t);
+		break;
+	case CN_TURN_CLOSED:
+		close_turn(t);
+		break;
+	}
+}
+
+/* ---- listening: the attempt ---- */
+
+static void on_head(void *self, const struct cn_field_list *fields)
+{
+	struct cn_turn *t = self;
+
+	/* Limits of the client's own account are its business; of ours, they are not. */
+	if (t->candidate->key->kind != CN_KEY_CLIENT)
+		return;
+	t->seen = cn_arena_zalloc(&t->arena, sizeof(*t->seen));
+	t->seen->v = cn_arena_zalloc(&t->arena, (fields->n + 1) * sizeof(*t->seen->v));
+	for (size_t i = 0; i < fields->n; i++) {
+		struct cn_view value = fields->v[i].value;
+		bool visible = value.n > 0 && value.n <= 128;
+
+		for (size_t j = 0; j < value.n && visible; j++)
+			visible = value.p[j] > 0x20 && value.p[j] < 0x7f;
+		if (visible &&
+		    cn_view_starts(fields->v[i].name, CN_VIEW("anthropic-ratelimit-")))
+			t->seen->v[t->seen->n++] =
+			    (struct cn_field){cn_arena_view(&t->arena, fields->v[i].name),
+			                      cn_arena_view(&t->arena, value)};
+	}
+}
+
+static const char *on_event(void *self, const struct cn_event *ev)
+{
+	struct cn_turn *t = self;
+	uint64_t now = cn_clock_ms();
+	const char *bad = cn_splice_feed(t->splice, ev, now);
+
+	if (bad)
+		return bad;
+	switch (t->state) {
+	case CN_TURN_TRYING:
+		/* Thinking that is held makes the timer's time nearer. */
+		if (t->req.stream && cn_splice_proved(t->splice, now))
+			turn_enter(t, CN_TURN_STREAMING);
+		else if (ev->kind == CN_EV_BLOCK_START)
+			arm(t);
+		return NULL;
+	case CN_TURN_STREAMING:
+		return NULL;
+	case CN_TURN_PLANNING:
+	case CN_TURN_RESTING:
+	case CN_TURN_DRAINING:
+	case CN_TURN_CLOSED:
+		break;
+	}
+	cn_assert(!"an event without an attempt");
+	return NULL;
+}
+
+static void on_idle(void *self)
+{
+	struct cn_turn *t = self;
+
+	if (t->state == CN_TURN_STREAMING)
+		cn_turn__flush(t);
+}
+
+/* Before the commit: the answer as a whole, or the next candidate. */
+static void on_tried(struct cn_turn *t, struct cn_outcome *o)
+{
+	if (o->class == CN_CLASS_OK) {
+		enum cn_class judged = judge(t);
+
+		if (judged == CN_CLASS_OK) {
+			cn_turn__note(t, t->candidate, o);
+			if (t->req.stream)
+				turn_enter(t, CN_TURN_STREAMING);
+			else
+				cn_splice_commit(t->splice);
+			t->end = CN_END_ANSWER;
+			turn_enter(t, CN_TURN_DRAINING);
+			return;
+		}
+		o->class = judged;
+		o->scope = judged_scope(judged);
+		o->reason = "judged by what the answer holds";
+	}
+	cn_turn__note(t, t->candidate, o);
+	cn_splice_drop(t->splice);
+	turn_enter(t, CN_TURN_PLANNING);
+}
+
+/* After the commit: the answer's end, or an honest one (design/continuity.md). */
+static void on_streamed(struct cn_turn *t, struct cn_outcome *o)
+{
+	cn_turn__note(t, t->candidate, o);
+	if (o->class == CN_CLASS_OK) {
+		t->end = CN_END_ANSWER;
+	} else if (cn_splice_ledger(t->splice).tool_delivered) {
+		t->end = CN_END_TOOL_USE;
+	} else {
+		t->end = CN_END_ERROR;
+		t->ending =
+		    cn_ending_in_stream(&t->arena, cn_turn__name(t, t->candidate), o);
+	}
+	turn_enter(t, CN_TURN_DRAINING);
+}
+
+static void on_end(void *self, const struct cn_outcome *outcome)
+{
+	struct cn_turn *t = self;
+	struct cn_outcome o = *outcome;
+
+	t->attempt = NULL;
+	/* Strings of the attempt do not outlive this call. */
+	o.body = cn_arena_view(&t->arena, o.body);
+	o.content_type = cn_arena_view(&t->arena, o.content_type);
+	o.message = cn_arena_view(&t->arena, o.message);
+	o.upstream_request = cn_arena_view(&t->arena, o.upstream_request);
+	o.repair_field = cn_arena_view(&t->arena, o.repair_field);
+	if (o.class == CN_CLASS_OK && !cn_splice_ended(t->splice)) {
+		o.class = CN_CLASS_TRUNCATED_STREAM;
+		o.scope = CN_SCOPE_MODEL;
+		o.reason = "no message_stop";
+	}
+	switch (t->state) {
+	case CN_TURN_TRYING:
+		on_tried(t, &o);
+		return;
+	case CN_TURN_STREAMING:
+		on_streamed(t, &o);
+		return;
+	case CN_TURN_PLANNING:
+	case CN_TURN_RESTING:
+	case CN_TURN_DRAINING:
+	case CN_TURN_CLOSED:
+		break;
+	}
+	cn_assert(!"an end without an attempt");
+}
+
+/* ---- listening: time ---- */
+
+/* Too long before the commit: the attempt is given up, the best error is the answer. */
+static void give_up(struct cn_turn *t)
+{
+	if (t->attempt) {
+		struct cn_outcome late = {.class = CN_CLASS_TIMEOUT_FIRST_BYTE,
+		                          .no_cooldown = true,
+		                          .reason = "the turn's own time was up"};
+
+		t->attempt = cn_attempt_cancel(t->attempt);
+		cn_turn__note(t, t->candidate, &late);
+		cn_splice_drop(t->splice);
+	}
+	end_with_error(t, NULL);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+	struct cn_turn *t = timer->data;
+	uint64_t now = cn_clock_ms();
+
+	switch (t->state) {
+	case CN_TURN_RESTING:
+		if (now >= t->rest_until_ms) {
+			turn_enter(t, CN_TURN_PLANNING);
+			return;
+		}
+		break;
+	case CN_TURN_TRYING:
+		if (t->req.stream && now >= cn_splice_thinking_proves_at(t->splice)) {
+			turn_enter(t, CN_TURN_STREAMING);
+			return;
+		}
+		break;
+	case CN_TURN_DRAINING:
+		if (now >= t->store_until_ms) {
+			cn_records__forget(t);
+			cn_turn__stored(t, false);
+			return;
+		}
+		break;
+	case CN_TURN_STREAMING:
+		break;
+	case CN_TURN_PLANNING:
+	case CN_TURN_CLOSED:
+		return;
+	}
+	if (t->state != CN_TURN_STREAMING && t->state != CN_TURN_DRAINING) {
+		if (now >= t->deadline_ms) {
+			give_up(t);
+			return;
+		}
+		if (t->head == CN_HEAD_NONE && now >= t->open_early_ms) {
+			if (!t->req.stream) {
+				give_up(t);
+				return;
+			}
+			cn_turn__tell_early(t);
+		}
+	}
+	if (t->head != CN_HEAD_NONE && now >= t->wrote_ms + CN_PING_MS)
+		cn_turn__tell_ping(t);
+	arm(t);
+}
+
+/* ---- listening: the store and the client ---- */
+
+void cn_turn__stored(struct cn_turn *t, bool ok)
+{
+	cn_assert(t->state == CN_TURN_DRAINING);
+	if (!ok && t->policy->history && t->worker->shared->store)
+		cn_count(CN_CT_TURNS_UNSTORED);
+	cn_turn__tell_end(t);
+	turn_enter(t, CN_TURN_CLOSED);
+}
+
+void cn_turn__client_gone(struct cn_turn *t, const char *why)
+{
+	t->client = NULL;
+	cn_log(&t->log, CN_LOG_DEBUG, "client gone", CN_STR(REASON, why));
+	switch (t->state) {
+	case CN_TURN_PLANNING:
+	case CN_TURN_TRYING:
+	case CN_TURN_STREAMING:
+	case CN_TURN_RESTING:
+		/* What was given is remembered; nobody waits for the store's word. */
+		(void)cn_records__finish(t);
+		turn_enter(t, CN_TURN_CLOSED);
+		return;
+	case CN_TURN_DRAINING:
+		turn_enter(t, CN_TURN_CLOSED);
+		return;
+	case CN_TURN_CLOSED:
+		return;
+	}
+}
+
+void cn_turn__drained(struct cn_turn *t)
+{
+	if (t->attempt)
+		cn_attempt_pause(t->attempt, false);
+	cn_trace(CN_TR_PRESSURE, t->number, 0, CN_VIEW("resumed"));
+}
+
+void cn_turn__stop(struct cn_turn *t)
+{
+	switch (t->state) {
+	case CN_TURN_PLANNING:
+	case CN_TURN_TRYING:
+	case CN_TURN_RESTING:
+		give_up(t);
+		return;
+	case CN_TURN_STREAMING:
+		on_streamed(t, &(struct cn_outcome){.class = CN_CLASS_CANCELLED,
+		                                    .reason = "the router is stopping"});
+		return;
+	case CN_TURN_DRAINING:
+	case CN_TURN_CLOSED:
+		return;
+	}
+}
+
+void cn_turn__start(struct cn_turn *t)
+{
+	t->state = CN_TURN_PLANNING;
+	cn_trace(CN_TR_TURN_STATE, t->number, t->state, CN_VIEW("PLANNING"));
+	plan(t);
+}

@@ -1,0 +1,317 @@
+/*
+ * A turn's birth: from a whole request to a plan.  What is wrong with the request itself is
+ * answered here and no turn begins.
+ *
+ * Runs on the turn's worker; the one thing it may have to wait for is the store's word on
+ * thinking signatures that this program has not seen yet (a pool job).
+ */
+#include "turn_impl.h"
+
+#include "continuo/clock.h"
+#include "continuo/counters.h"
+#include "continuo/estimate.h"
+#include "continuo/ids.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define CN_MEMORY_FULL 75 /* per cent of the memory limit: no new turns */
+
+void cn_turn__free(struct cn_turn *t)
+{
+	struct cn_shared *sh = t->worker->shared;
+
+	cn_assert(!t->attempt && !t->counted);
+	cn_records__free(t);
+	t->splice = cn_splice_free(t->splice);
+	cn_charge_release(&sh->charge, t->body.n);
+	cn_buf_done(&t->body);
+	cn_token__unref(t->token);
+	cn_policy_unref(t->policy);
+	cn_arena_done(&t->arena);
+	free(t);
+}
+
+static struct cn_view header_of(void *self, const char *name)
+{
+	const struct cn_turn *t = self;
+
+	for (size_t i = 0; i < t->n_fields; i++)
+		if (cn_view_is(t->fields[i].name, name))
+			return t->fields[i].value;
+	return (struct cn_view){NULL, 0};
+}
+
+static int minute_of_day(void)
+{
+	time_t now = (time_t)(cn_clock_wall_ms() / 1000);
+	struct tm tm;
+
+	localtime_r(&now, &tm);
+	return tm.tm_hour * 60 + tm.tm_min;
+}
+
+/* Keeps what the turn needs of the head after the connection has forgotten it. */
+static void keep_head(struct cn_turn *t, const struct cn_head *head)
+{
+	t->fields = cn_arena_zalloc(&t->arena, (head->n_fields + 1) * sizeof(*t->fields));
+	for (size_t i = 0; i < head->n_fields; i++) {
+		struct cn_view name = head->fields[i].name;
+
+		/* Routes may ask for any field but a credential. */
+		if (cn_view_is(name, "authorization") || cn_view_is(name, "x-api-key") ||
+		    cn_view_is(name, "x-continuo-token") || cn_view_is(name, "cookie"))
+			continue;
+		t->fields[t->n_fields++] =
+		    (struct cn_field){cn_arena_view(&t->arena, name),
+		                      cn_arena_view(&t->arena, head->fields[i].value)};
+	}
+	t->wants_trailers = head->trailers;
+	cn_forward__read(&t->arena, head, cn_forward__token(head), &t->forward);
+}
+
+/* Also the client's own patience says how long it may be held without a head. */
+static void set_times(struct cn_turn *t)
+{
+	const struct cn_fallback *f = t->plan.fallback;
+	uint64_t patience = CN_CLIENT_MS;
+
+	if (t->forward.timeout_ms && t->forward.timeout_ms < patience)
+		patience = t->forward.timeout_ms;
+	t->open_early_ms =
+	    t->started_ms + (f->hold_ping_after_ms ? f->hold_ping_after_ms
+	                     : patience / 2 > patience - 30000 || patience < 30000
+	                         ? patience / 2
+	                         : patience - 30000);
+	t->deadline_ms = f->max_wait_ms == CN_FOREVER
+	                     ? UINT64_MAX
+	                     : t->started_ms + CN_TURN_MS + f->max_wait_ms;
+}
+
+static struct cn_turn *turn_new(struct cn_client *client, const struct cn_head *head,
+                                struct cn_buf body)
+{
+	struct cn_turn *t = cn_zalloc(sizeof(*t));
+	struct cn_worker *w = client->worker;
+
+	cn_list_init(&t->link);
+	t->worker = w;
+	t->client = client;
+	t->body = body;
+	t->policy = cn_shared__policy(w->shared);
+	t->token = client->token ? cn_token__ref(client->token) : NULL;
+	t->number = atomic_fetch_add(&w->shared->turn_numbers, 1) + 1;
+	t->started_ms = cn_clock_ms();
+	t->started_wall_ms = cn_clock_wall_ms();
+	t->request_id = cn_id_request(&t->arena);
+	t->owner = cn_arena_view(&t->arena, t->token ? cn_view_str(t->token->owner)
+	                                             : CN_VIEW("local"));
+	snprintf(t->log.prefix, sizeof(t->log.prefix), "t%lu", t->number);
+	t->tried = cn_arena_zalloc(&t->arena, CN_ATTEMPTS_MAX * sizeof(*t->tried));
+	t->outcomes = cn_arena_zalloc(&t->arena, CN_ATTEMPTS_MAX * sizeof(*t->outcomes));
+	t->records = cn_arena_zalloc(&t->arena, CN_ATTEMPTS_MAX * sizeof(*t->records));
+	keep_head(t, head);
+	return t;
+}
+
+/* The request refused before it was a turn: an answer, and nothing else happened. */
+static void refuse(struct cn_turn *t, int status, const char *type, struct cn_view message,
+                   uint64_t retry_after_s)
+{
+	cn_log(&t->log, CN_LOG_INFO, "request refused", CN_NUM(STATUS, status),
+	       CN_TEXT(REASON, message));
+	cn_count(CN_CT_REFUSED);
+	cn_answer__error(t->client->conn, status, type, message, retry_after_s, false);
+	cn_turn__free(t);
+}
+
+static int read_request(struct cn_turn *t, struct cn_error *err)
+{
+	struct cn_caller_ids ids = {
+	    .session = header_of(t, "x-claude-code-session-id"),
+	    .agent = header_of(t, "x-claude-code-agent-id"),
+	    .parent_agent = header_of(t, "x-claude-code-parent-agent-id"),
+	};
+	int bad = cn_request_read(&t->arena, cn_buf_view(&t->body), &ids, &t->req, err);
+
+	if (bad)
+		return bad;
+	if (!t->req.has_max_tokens)
+		return cn_fail(err, CN_E_INVALID, "max_tokens: Field required");
+	t->req.estimate = cn_estimate_request(&t->req);
+	return 0;
+}
+
+static int make_plan(struct cn_turn *t, struct cn_error *err)
+{
+	struct cn_shared *sh = t->worker->shared;
+	struct cn_match_input in = {.request = &t->req,
+	                            .owner = t->owner,
+	                            .header = header_of,
+	                            .self = t,
+	                            .minute_of_day = minute_of_day()};
+	int bad;
+
+	if (t->token && t->token->chain[0]) {
+		t->token_chain = cn_policy_chain(t->policy, cn_view_str(t->token->chain));
+		if (!t->token_chain)
+			return cn_fail(
+			    err, CN_E_NOT_FOUND,
+			    "the chain '%s' of this client is not in the policy any more",
+			    t->token->chain);
+	}
+	uv_mutex_lock(&sh->health_lock);
+	bad = cn_plan_make(&t->arena, t->policy, t->token_chain, &in, sh->health, t->number,
+	                   &t->plan, err);
+	uv_mutex_unlock(&sh->health_lock);
+	return bad;
+}
+
+/* ---- signatures that only the store knows ---- */
+
+struct lookup {
+	uv_work_t work;
+	struct cn_turn *turn; /* kept alive by its handles count */
+	struct cn_hash *ids;  /* owned */
+	size_t n;
+};
+
+/* Pool. */
+static void lookup_run(uv_work_t *work)
+{
+	struct lookup *l = work->data;
+	struct cn_shared *sh = l->turn->worker->shared;
+
+	for (size_t i = 0; i < l->n; i++) {
+		CN_AUTO(cn_arena) a = {0};
+		struct cn_view model = {NULL, 0};
+
+		if (cn_store_provenance(sh->store, &a, &l->ids[i], &model, NULL))
+			model = CN_VIEW("");
+		cn_provenance__put(sh->provenance, &l->ids[i], model);
+	}
+}
+
+static void lookup_after(uv_work_t *work, int status)
+{
+	struct lookup *l = work->data;
+	struct cn_turn *t = l->turn;
+
+	(void)status; /* nothing cancels it; what was not found is not ours */
+	free(l->ids);
+	free(l);
+	t->handles--;
+	if (t->state != CN_TURN_CLOSED)
+		cn_turn__start(t);
+	else if (t->handles == 0)
+		cn_turn__free(t);
+}
+
+/* Collects ids of thinking blocks that the table does not know. */
+static void collect_unknown(struct cn_turn *t, struct lookup *l)
+{
+	size_t cap = 0;
+
+	for (struct cn_json_iter m = cn_json_iter(t->req.messages); cn_json_next(&m);) {
+		struct cn_json content = cn_json_get(m.value, "content");
+
+		if (!cn_json_is(cn_json_get(m.value, "role"), "assistant"))
+			continue;
+		for (struct cn_json_iter b = cn_json_iter(content); cn_json_next(&b);) {
+			struct cn_hash id;
+			char model[192];
+
+			if (!cn_turn__signature(t, b.value, &id) ||
+			    cn_provenance__get(t->worker->shared->provenance, &id, model))
+				continue;
+			if (l->n == cap) {
+				cap = cap ? 2 * cap : 16;
+				l->ids = cn_realloc(l->ids, cap * sizeof(struct cn_hash));
+			}
+			l->ids[l->n++] = id;
+		}
+	}
+}
+
+static bool look_up(struct cn_turn *t)
+{
+	struct cn_view raw = t->req.messages.raw;
+	struct lookup *l;
+
+	/* Most conversations have no thinking to look at: one scan says so. */
+	if (!t->worker->shared->store ||
+	    cn_view_find(raw, CN_VIEW("thinking\""), 0) == SIZE_MAX)
+		return false;
+	l = cn_zalloc(sizeof(*l));
+	collect_unknown(t, l);
+	if (l->n == 0) {
+		free(l->ids);
+		free(l);
+		return false;
+	}
+	l->turn = t;
+	l->work.data = l;
+	t->handles++;
+	cn_assert(uv_queue_work(&t->worker->loop, &l->work, lookup_run, lookup_after) == 0);
+	return true;
+}
+
+/* ---- the birth ---- */
+
+static void begin(struct cn_turn *t)
+{
+	struct cn_splice_opts opts = {
+	    .message_id = cn_id_message(&t->arena),
+	    .model = t->req.model,
+	    .model_answered = t->plan.fallback->report_answered,
+	    .tools = t->req.tools,
+	    .messages = t->req.messages.raw,
+	    .tool_calls_live = t->plan.fallback->tool_calls_live,
+	    .hold_thinking_ms = t->plan.fallback->hold_thinking_ms,
+	    .charge = &t->worker->shared->charge,
+	};
+
+	t->splice = cn_splice_new(&opts);
+	set_times(t);
+	t->client->turn = t;
+	cn_list_append(&t->worker->turns, &t->link);
+	t->timer.data = t;
+	t->handles++;
+	uv_timer_init(&t->worker->loop, &t->timer);
+	cn_count(CN_CT_TURNS);
+	cn_records__begin(t);
+	if (!look_up(t))
+		cn_turn__start(t);
+}
+
+void cn_turn__begin(struct cn_client *client, const struct cn_head *head,
+                    struct cn_buf body)
+{
+	struct cn_turn *t = turn_new(client, head, body);
+	struct cn_shared *sh = t->worker->shared;
+	struct cn_error err = {0};
+	uint64_t wait_ms = 0;
+
+	if (atomic_load(&sh->draining)) {
+		refuse(t, 529, "overloaded_error",
+		       CN_VIEW("continuo: the router is stopping"), 2);
+	} else if (cn_charge_percent(&sh->charge) >= CN_MEMORY_FULL) {
+		refuse(t, 529, "overloaded_error",
+		       CN_VIEW("continuo: the router is out of memory for requests"), 5);
+	} else if (t->token && !cn_access__request(sh->access, t->token, t->policy,
+	                                           t->started_ms, &wait_ms)) {
+		refuse(t, 429, "rate_limit_error",
+		       CN_VIEW("continuo: this token's requests per minute are used up"),
+		       (wait_ms + 999) / 1000);
+	} else if (read_request(t, &err)) {
+		refuse(t, 400, "invalid_request_error", cn_view_str(err.message), 0);
+	} else if (make_plan(t, &err)) {
+		char message[sizeof(err.message) + 16];
+
+		snprintf(message, sizeof(message), "continuo: %s", err.message);
+		refuse(t, 404, "not_found_error", cn_view_str(message), 0);
+	} else {
+		begin(t);
+	}
+}

@@ -1,0 +1,171 @@
+/*
+ * The turn, as its own files see it: turn.c (the state machine), turn_birth.c (from a
+ * request to a plan), turn_try.c (from a candidate to an attempt), turn_tell.c (what the
+ * client gets). Private to them and to records.c.
+ */
+#ifndef CONTINUO_TURN_IMPL_H
+#define CONTINUO_TURN_IMPL_H
+
+#include "app_impl.h"
+
+#include "continuo/ending.h"
+#include "continuo/splice.h"
+
+#define CN_TURN_STATES(X)                                                    \
+	X(PLANNING, "choosing the next candidate; no attempt is running")    \
+	X(TRYING, "an attempt is running; no event of it has been sent")     \
+	X(STREAMING, "the client has seen bytes; no clean retry any more")   \
+	X(RESTING, "every candidate is cooling; the timer will re-plan")     \
+	X(DRAINING, "answer or error complete; the store's word is awaited") \
+	X(CLOSED, "nothing left to do but let the handles close")
+
+enum cn_turn_state {
+#define X(name, meaning) CN_TURN_##name,
+	CN_TURN_STATES(X)
+#undef X
+};
+
+/* How the answer ends; chosen on the way into DRAINING. */
+enum cn_turn_end {
+	CN_END_CANCELLED, /* the client went away before there was an end */
+	CN_END_ANSWER,    /* the whole answer: the splice writes its end */
+	CN_END_TOOL_USE,  /* cut after a whole tool call: the client runs it and comes back
+	                   */
+	CN_END_ERROR,     /* by status where none was sent, else by an error event */
+};
+
+/* What of the response head the client has. */
+enum cn_turn_head {
+	CN_HEAD_NONE,
+	CN_HEAD_EARLY, /* 200 with x-model-used: pending, then pings */
+	CN_HEAD_FINAL,
+};
+
+#define CN_PING_MS       15000  /* an open stream is never silent for longer */
+#define CN_STORE_WAIT_MS 50     /* how long an answer's end waits for the store */
+#define CN_TURN_MS       600000 /* before the commit, besides max_wait */
+#define CN_QUEUE_MS      10000  /* for a place among the turns in flight */
+#define CN_CLIENT_MS     350000 /* Claude Code's patience without a head, measured */
+#define CN_ATTEMPTS_MAX  48     /* of one turn, above any plan's candidates + 2 */
+
+struct cn_records_job; /* records.c */
+
+/* One client request, however many upstreams it takes.  Its worker's thread only. */
+struct cn_turn {
+	enum cn_turn_state state; /* written only by turn_enter() */
+	struct cn_list link;      /* in the worker's turns */
+	struct cn_arena arena;    /* owns every "in arena" below */
+	struct cn_worker *worker; /* borrowed */
+	struct cn_client *client; /* borrowed; NULL once the client is gone */
+	struct cn_log log;
+	unsigned long number;
+	struct cn_policy *policy; /* one reference, pinned at birth */
+	struct cn_token *token;   /* one reference; NULL on a Unix socket */
+	bool counted; /* holds a place of its token and of the turns in flight */
+
+	struct cn_buf body;        /* owned: the request's bytes; charged */
+	struct cn_request req;     /* in arena; immutable */
+	struct cn_forward forward; /* in arena */
+	struct cn_field *fields;   /* in arena: the head, for routes */
+	size_t n_fields;
+	bool wants_trailers;
+	struct cn_view request_id; /* in arena */
+	struct cn_view owner;      /* in arena */
+	struct cn_plan plan;       /* in arena */
+	const struct cn_chain
+	    *token_chain; /* borrowed from the policy; NULL: the routes decide */
+
+	struct cn_splice *splice;             /* owned; what the client has been told */
+	struct cn_attempt *attempt;           /* owned; the one live attempt, or NULL */
+	const struct cn_candidate *candidate; /* of the live or last attempt; in the plan */
+	struct cn_outcome_fields
+	    *seen; /* in arena: fields of the last head worth passing on */
+
+	/* One entry an ended attempt, same index in each; in arena. */
+	struct cn_tried *tried;
+	struct cn_outcome *outcomes;
+	struct cn_attempt_record *records;
+	size_t n_tried;
+	/* What the next attempt to the same candidate changes; reset with each new
+	 * candidate. */
+	struct cn_outcome repair;
+
+	enum cn_turn_head head;
+	enum cn_turn_end end;       /* from DRAINING on */
+	struct cn_ending ending;    /* END_ERROR: what the client is told; in arena */
+	struct cn_records_job *job; /* owned; NULL: nothing is being recorded */
+	struct cn_store_wait *wait; /* borrowed: the commit awaited in DRAINING, or NULL */
+
+	uint64_t started_ms, started_wall_ms; /* monotonic; Unix time */
+	uint64_t attempt_ms;                  /* start of the live attempt */
+	uint64_t first_byte_ms; /* of the answer, after the start; 0: none yet */
+	uint64_t wrote_ms;      /* last byte to the client, once a head is out */
+	uint64_t open_early_ms; /* when the head may wait no longer */
+	uint64_t deadline_ms;   /* bounds the whole turn before the commit */
+	uint64_t
+	    wait_until_ms; /* max_wait from the first time all were cooling; 0: not yet */
+	uint64_t rest_until_ms;  /* RESTING: when to plan again */
+	uint64_t store_until_ms; /* DRAINING: when to stop waiting for the store */
+	uv_timer_t timer;        /* the nearest of these */
+	unsigned handles;        /* that must close before the memory may go */
+};
+
+struct cn_outcome_fields {
+	struct cn_field *v; /* in arena: anthropic-ratelimit-* of a `key: client` backend */
+	size_t n;
+};
+
+/* ---- turn.c ---- */
+
+/* The turn was born with a plan: begins planning. */
+void cn_turn__start(struct cn_turn *t);
+/* Ends an attempt that could not even be started, as data. */
+void cn_turn__note(struct cn_turn *t, const struct cn_candidate *c,
+                   const struct cn_outcome *o);
+/* The store answered, or the wait for it is over: gives the client the rest. */
+void cn_turn__stored(struct cn_turn *t, bool ok);
+/* Frees a turn that never started, or whose last handle closed. */
+void cn_turn__free(struct cn_turn *t);
+
+/* ---- turn_try.c ---- */
+
+/* Starts an attempt at t->candidate; on failure an outcome that says why. */
+bool cn_turn__try(struct cn_turn *t, struct cn_attempt_owner owner,
+                  struct cn_outcome *retfail);
+/* "backend/model" of a candidate, in the turn's arena. */
+const char *cn_turn__name(struct cn_turn *t, const struct cn_candidate *c);
+/* The table key of a thinking block; false for other blocks and blocks without anything to
+ * know. */
+bool cn_turn__signature(struct cn_turn *t, struct cn_json block, struct cn_hash *ret);
+/* Notes which model issued the thinking of the answer given. */
+void cn_turn__note_provenance(struct cn_turn *t, struct cn_batch *batch);
+
+/* ---- turn_tell.c ---- */
+
+/* The head of a stream; used: x-model-used. */
+void cn_turn__tell_head(struct cn_turn *t, struct cn_view used);
+/* Opens a stream early: the head with `pending`, and a ping. */
+void cn_turn__tell_early(struct cn_turn *t);
+void cn_turn__tell_ping(struct cn_turn *t);
+/* Writes what the splice has gathered; pauses the attempt when the client is slow. */
+void cn_turn__flush(struct cn_turn *t);
+/* The last bytes, by t->end. */
+void cn_turn__tell_end(struct cn_turn *t);
+struct cn_view cn_turn__attempts_text(struct cn_turn *t, bool with_live);
+
+/* ---- records.c ---- */
+
+/* Begins to make the request's messages into nodes, on the pool. */
+void cn_records__begin(struct cn_turn *t);
+/*
+ * The turn is over: records it.  Returns false when nothing is recorded (no store, no
+ * memory): the end need not wait.  Else cn_turn__stored() follows, unless
+ * cn_records__forget().
+ */
+bool cn_records__finish(struct cn_turn *t);
+/* The turn waits no longer; what is under way goes on without it. */
+void cn_records__forget(struct cn_turn *t);
+/* With the turn's memory. */
+void cn_records__free(struct cn_turn *t);
+
+#endif

@@ -1,0 +1,245 @@
+/*
+ * From a candidate to an attempt: the client's request made into the one this backend gets.
+ *
+ * A backend of the same wire format gets the client's bytes but for the model id and what
+ * the policy demands.  Runs on the turn's worker; owns nothing: everything is in the turn's
+ * arena.
+ */
+#include "turn_impl.h"
+
+#include "continuo/anthropic.h"
+#include "continuo/clock.h"
+
+#include <stdio.h>
+
+const char *cn_turn__name(struct cn_turn *t, const struct cn_candidate *c)
+{
+	return cn_arena_printf(&t->arena, "%s/%s", c->model->backend->name, c->model->name);
+}
+
+/* The id that the backend is asked for. */
+static struct cn_view model_id(const struct cn_turn *t, const struct cn_model *m)
+{
+	return m->id ? cn_view_str(m->id) : t->req.model;
+}
+
+/* Whom a signature belongs to: backend, account and the model's own id there. */
+static struct cn_view issuer(struct cn_turn *t, const struct cn_candidate *c)
+{
+	struct cn_view id = model_id(t, c->model);
+
+	return cn_view_str(cn_arena_printf(&t->arena, "%s#%s/%.*s", c->model->backend->name,
+	                                   c->key->account ? c->key->account : c->key->name,
+	                                   CN_VIEW_ARG(id)));
+}
+
+/* ---- thinking of earlier answers ---- */
+
+bool cn_turn__signature(struct cn_turn *t, struct cn_json block, struct cn_hash *ret)
+{
+	struct cn_json type = cn_json_get(block, "type");
+	struct cn_view text;
+
+	if (cn_json_is(type, "thinking")) {
+		text = cn_json_text(&t->arena, cn_json_get(block, "signature"));
+		/* Unsigned: known by what it says. */
+		if (text.n == 0)
+			text = cn_json_text(&t->arena, cn_json_get(block, "thinking"));
+	} else if (cn_json_is(type, "redacted_thinking")) {
+		text = cn_json_text(&t->arena, cn_json_get(block, "data"));
+	} else {
+		return false;
+	}
+	if (text.n == 0)
+		return false;
+	*ret = cn_provenance__id(t->worker->shared->vault, t->owner, text);
+	return true;
+}
+
+/*
+ * Signatures go back only to whom issued them.  One that is not known was there before us:
+ * a backend that checks is then the likely issuer, and any other has no use for it.
+ */
+static bool drop_thinking(void *self, struct cn_view raw)
+{
+	struct cn_turn *t = self;
+	const struct cn_backend *b = t->candidate->model->backend;
+	struct cn_hash id;
+	char model[192];
+
+	if (t->repair.repair == CN_REPAIR_THINKING)
+		return true;
+	if (!cn_turn__signature(t, cn_json_root(raw), &id))
+		return false;
+	if (!cn_provenance__get(t->worker->shared->provenance, &id, model) || !model[0])
+		return !b->checks_signatures;
+	return !cn_view_is(issuer(t, t->candidate), model);
+}
+
+struct note {
+	struct cn_turn *turn;
+	struct cn_batch *batch;
+};
+
+static void note_block(void *self, const struct cn_block *block)
+{
+	struct note *n = self;
+	struct cn_turn *t = n->turn;
+	CN_AUTO(cn_buf) json = {0};
+	struct cn_hash id;
+
+	if (!block->whole ||
+	    (block->type != CN_BLOCK_THINKING && block->type != CN_BLOCK_REDACTED_THINKING))
+		return;
+	if (block->type == CN_BLOCK_REDACTED_THINKING) {
+		cn_buf_add_view(&json, block->start);
+	} else {
+		cn_buf_add_str(&json, "{\"type\":\"thinking\"");
+		cn_json_add_text(&json, "thinking", cn_buf_view(&block->body));
+		cn_json_add_text(&json, "signature", cn_buf_view(&block->signature));
+		cn_buf_add_char(&json, '}');
+	}
+	if (!cn_turn__signature(t, cn_json_root(cn_buf_view(&json)), &id))
+		return;
+	cn_provenance__put(t->worker->shared->provenance, &id, issuer(t, t->candidate));
+	if (n->batch)
+		cn_batch_provenance(n->batch, &id, issuer(t, t->candidate));
+}
+
+void cn_turn__note_provenance(struct cn_turn *t, struct cn_batch *batch)
+{
+	struct note n = {t, batch};
+
+	if (t->candidate)
+		cn_splice_blocks(t->splice, note_block, &n);
+}
+
+/* ---- the request ---- */
+
+static uint64_t smaller(uint64_t a, uint64_t b)
+{
+	return b && b < a ? b : a;
+}
+
+/* What this model may write at most; 0: as the client said. */
+static uint64_t output_limit(const struct cn_turn *t)
+{
+	const struct cn_route *route = t->plan.route;
+	uint64_t n = t->req.max_tokens;
+
+	n = smaller(n, route ? route->max_tokens : 0);
+	n = smaller(n, t->candidate->model->max_output);
+	if (t->repair.repair == CN_REPAIR_MAX_TOKENS)
+		n = smaller(n, t->repair.limit);
+	return n == t->req.max_tokens ? 0 : n;
+}
+
+static bool streams(const struct cn_turn *t)
+{
+	const struct cn_model *m = t->candidate->model;
+
+	switch (m->stream) {
+	case CN_STREAM_ALWAYS:
+		return true;
+	case CN_STREAM_NEVER:
+		return false;
+	case CN_STREAM_OVER:
+		return t->req.max_tokens > m->stream_over;
+	}
+	return true;
+}
+
+/* Members of the body that this backend never gets, and the one it refused just now. */
+static const char *const *dropped(struct cn_turn *t, size_t *retn)
+{
+	const struct cn_backend *b = t->candidate->model->backend;
+	const char **v =
+	    cn_arena_zalloc(&t->arena, (b->n_drop_fields + 1) * sizeof(char *));
+	size_t n = 0;
+
+	for (size_t i = 0; i < b->n_drop_fields; i++)
+		v[n++] = b->drop_fields[i];
+	if (t->repair.repair == CN_REPAIR_FIELD)
+		v[n++] = cn_arena_dup(&t->arena, t->repair.repair_field);
+	*retn = n;
+	return v;
+}
+
+static struct cn_slices encode(struct cn_turn *t, bool stream)
+{
+	const struct cn_model *m = t->candidate->model;
+	struct cn_anthropic_edit edit = {
+	    .model = m->id ? cn_view_str(m->id) : (struct cn_view){NULL, 0},
+	    .stream = stream,
+	    .max_tokens = output_limit(t),
+	    .effort = cn_view_str(t->plan.route ? t->plan.route->effort : NULL),
+	    .drop_thinking = drop_thinking,
+	    .self = t,
+	};
+
+	edit.drop = dropped(t, &edit.n_drop);
+	return cn_anthropic_encode_request(&t->arena, &t->req, &edit);
+}
+
+static void failed_before_start(const struct cn_turn *t, const struct cn_error *err,
+                                struct cn_outcome *ret)
+{
+	const struct cn_policy_key *key = t->candidate->key;
+
+	*ret = (struct cn_outcome){
+	    .class = CN_CLASS_AUTH,
+	    .scope = CN_SCOPE_KEY,
+	    .reason = "the key cannot be used here",
+	};
+	/* A client without a credential says nothing about anyone else's. */
+	if (key->kind == CN_KEY_CLIENT) {
+		ret->no_cooldown = true;
+		ret->scope = CN_SCOPE_NONE;
+		ret->reason = "the client sent no credential of its own";
+	}
+	cn_log(&t->log, CN_LOG_WARNING, "key not usable", CN_STR(KEY, key->name),
+	       CN_STR(BACKEND, t->candidate->model->backend->name),
+	       CN_STR(ERROR, err->message));
+}
+
+bool cn_turn__try(struct cn_turn *t, struct cn_attempt_owner owner,
+                  struct cn_outcome *retfail)
+{
+	const struct cn_fallback *f = t->plan.fallback;
+	const struct cn_backend *b = t->candidate->model->backend;
+	struct cn_credential *credential = cn_arena_new(&t->arena, struct cn_credential);
+	struct cn_view drop_beta = {NULL, 0};
+	struct cn_upstream_field *fields;
+	struct cn_error err = {0};
+	size_t n_fields;
+
+	if (t->repair.repair == CN_REPAIR_FIELD)
+		drop_beta = t->repair.repair_field;
+	*credential = (struct cn_credential){t->worker->shared->vault, &t->forward, b,
+	                                     t->candidate->key};
+	cn_forward__fields(&t->arena, &t->forward, b, drop_beta, &fields, &n_fields);
+	struct cn_attempt_opts opts = {
+	    .backend = b,
+	    .path = "/v1/messages",
+	    .query = t->forward.query,
+	    .body = encode(t, streams(t)),
+	    .fields = fields,
+	    .n_fields = n_fields,
+	    .credential = cn_forward__credential,
+	    .credential_self = credential,
+	    .stream = streams(t),
+	    .own_body = b == t->plan.candidates[0].model->backend,
+	    .output_ceiling = t->candidate->model->max_output,
+	    .connect_timeout_ms = f->connect_timeout_ms,
+	    .first_byte_timeout_ms = f->first_byte_timeout_ms,
+	    .idle_timeout_ms = f->idle_timeout_ms,
+	    .progress_timeout_ms = f->progress_timeout_ms,
+	    .attempt_timeout_ms = f->attempt_timeout_ms,
+	    .owner = owner,
+	};
+
+	if (cn_attempt_start(t->worker->upstreams, &opts, &t->attempt, &err) == 0)
+		return true;
+	failed_before_start(t, &err, retfail);
+	return false;
+}

@@ -1,0 +1,108 @@
+/*
+ * The language in which a scripted backend is told what to do with its requests, one step
+ * each. A table of words; pure.
+ */
+#include "continuo/demo.h"
+
+static const struct {
+	enum cn_step_kind kind;
+	const char *word;
+} CN_WORDS[] = {
+#define X(symbol, word, text) {CN_STEP_##symbol, word},
+    CN_STEPS(X)
+#undef X
+};
+
+const char *cn_step_word(enum cn_step_kind kind)
+{
+	return CN_WORDS[kind].word;
+}
+
+static bool next_word(struct cn_view *rest, struct cn_view *ret)
+{
+	while (cn_view_split(rest, ' ', ret))
+		if (ret->n)
+			return true;
+	return false;
+}
+
+/* key=value; the last key of a step, message=, takes the rest of it. */
+static bool read_pair(struct cn_step *s, struct cn_view word, struct cn_view *rest)
+{
+	struct cn_view value = word, key;
+
+	if (!cn_view_split(&value, '=', &key) || !value.p)
+		return false;
+	if (cn_view_is(key, "retry-after"))
+		return cn_view_u64(value, &s->retry_after);
+	if (cn_view_is(key, "type")) {
+		s->type = value;
+		return true;
+	}
+	if (!cn_view_is(key, "message"))
+		return false;
+	s->message =
+	    rest->p ? cn_view(value.p, (size_t)(rest->p + rest->n - value.p)) : value;
+	*rest = (struct cn_view){NULL, 0};
+	return true;
+}
+
+/* `always`, or `N*` glued to the step's word. */
+static bool read_times(struct cn_step *s, struct cn_view *word, struct cn_view *rest)
+{
+	struct cn_view after = *word, count;
+
+	s->times = 1;
+	if (cn_view_is(*word, "always")) {
+		s->times = UINT64_MAX;
+		return next_word(rest, word);
+	}
+	if (!cn_view_split(&after, '*', &count) || !after.p)
+		return true;
+	*word = after;
+	return cn_view_u64(count, &s->times) && s->times > 0;
+}
+
+static bool read_step(struct cn_view text, struct cn_step *s)
+{
+	struct cn_view rest = text, word;
+	bool found = false;
+
+	*s = (struct cn_step){0};
+	if (!next_word(&rest, &word) || !read_times(s, &word, &rest))
+		return false;
+	for (size_t i = 0; i < sizeof(CN_WORDS) / sizeof(CN_WORDS[0]) && !found; i++) {
+		found = cn_view_is(word, CN_WORDS[i].word);
+		s->kind = CN_WORDS[i].kind;
+	}
+	while (found && next_word(&rest, &word)) {
+		if (read_pair(s, word, &rest) || cn_view_u64(word, &s->n))
+			continue;
+		found = s->kind == CN_STEP_FILE && s->path.n == 0;
+		s->path = word;
+	}
+	return found;
+}
+
+int cn_script_parse(struct cn_arena *a, struct cn_view text, struct cn_step **ret,
+                    size_t *retn, struct cn_error *reterr)
+{
+	struct cn_view lines = text, line, step;
+	size_t n = 0, cap = 1;
+
+	for (size_t i = 0; i < text.n; i++)
+		cap += text.p[i] == ';' || text.p[i] == '\n';
+	*ret = cn_arena_zalloc(a, cap * sizeof(struct cn_step));
+	while (cn_view_split(&lines, '\n', &line)) {
+		while (cn_view_split(&line, ';', &step)) {
+			step = cn_view_trim(step);
+			if (step.n == 0)
+				continue;
+			if (!read_step(step, &(*ret)[n++]))
+				return cn_fail(reterr, CN_E_INVALID, "not a step: '%.*s'",
+				               CN_VIEW_ARG(step));
+		}
+	}
+	*retn = n;
+	return 0;
+}
