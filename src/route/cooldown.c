@@ -10,7 +10,7 @@
 #define MINUTE (60 * SECOND)
 #define HOUR   (60 * MINUTE)
 
-#define LOCAL_CONNECT_MS (10 * SECOND) /* a local server being restarted */
+#define LOCAL_CONNECT_MS UINT64_C(10000) /* a local server being restarted */
 
 static const struct cn_cooldown_rule table[CN_CLASS_COUNT] = {
     [CN_CLASS_RATE_LIMITED] = {CN_SCOPE_KEY_MODEL, 5 * SECOND, 2 * MINUTE, true, false},
@@ -53,8 +53,7 @@ uint64_t cn_cooldown__length(const struct cn_outcome *o, unsigned n, bool local,
 	if (ms == 0)
 		return 0;
 	if (r->named && o->retry_after_ms) {
-		/* Coming back too early would be refused again: jitter goes upwards only.
-		 */
+		/* Coming back too early would be refused again: jitter upwards only. */
 		ms = o->retry_after_ms < CN_DAY_MS ? o->retry_after_ms : CN_DAY_MS;
 		ms = scaled(ms, 1000 + chance(self, 201));
 	} else {

@@ -98,10 +98,10 @@ static unsigned times_of(const struct quest *q, enum cn_class class)
 
 /* Why a candidate is out of the question for the rest of the turn. */
 enum out {
-	NOT_OUT,
-	OUT_TRIED,  /* often enough */
-	OUT_FAILED, /* what failed will fail again: key, account, model or backend */
-	OUT_REQUEST /* it cannot take this request, ever */
+	CN_NOT_OUT,
+	CN_OUT_TRIED,  /* often enough */
+	CN_OUT_FAILED, /* what failed will fail again: key, account, model or backend */
+	CN_OUT_REQUEST /* it cannot take this request, ever */
 };
 
 static bool too_small(const struct cn_tried *t, const struct cn_candidate *c)
@@ -145,9 +145,9 @@ static enum out ruled_out_by(const struct cn_tried *t, const struct cn_candidate
 	case CN_CLASS_CONTENT_REFUSAL:
 	case CN_CLASS_LOOP:
 	case CN_CLASS_DAMAGED:
-		return was == c->model ? OUT_REQUEST : NOT_OUT;
+		return was == c->model ? CN_OUT_REQUEST : CN_NOT_OUT;
 	case CN_CLASS_CONTEXT_OVERFLOW:
-		return too_small(t, c) ? OUT_REQUEST : NOT_OUT;
+		return too_small(t, c) ? CN_OUT_REQUEST : CN_NOT_OUT;
 	case CN_CLASS_NOT_FOUND_MODEL:
 		out = was == c->model;
 		break;
@@ -177,7 +177,7 @@ static enum out ruled_out_by(const struct cn_tried *t, const struct cn_candidate
 	case CN_CLASS_COUNT:
 		break;
 	}
-	return out ? OUT_FAILED : NOT_OUT;
+	return out ? CN_OUT_FAILED : CN_NOT_OUT;
 }
 
 /* Sent, no refusal and no answer: a backend gets such a request once more, not oftener. */
@@ -192,7 +192,7 @@ static bool may_be_billed(const struct cn_tried *t)
 
 static enum out ruled_out(const struct quest *q, const struct cn_candidate *c)
 {
-	enum out worst = NOT_OUT;
+	enum out worst = CN_NOT_OUT;
 	unsigned billed = 0;
 
 	for (size_t i = 0; i < q->n_tried; i++) {
@@ -205,12 +205,12 @@ static enum out ruled_out(const struct quest *q, const struct cn_candidate *c)
 		    may_be_billed(t) && t->candidate->model->backend == c->model->backend;
 		/* A first refusal may be mended by the one resend. */
 		if (t->repaired && same_candidate(t->candidate, c))
-			worst = worst > OUT_TRIED ? worst : OUT_TRIED;
+			worst = worst > CN_OUT_TRIED ? worst : CN_OUT_TRIED;
 		out = ruled_out_by(t, c);
 		worst = out > worst ? out : worst;
 	}
-	if (worst == NOT_OUT && (billed >= 2 || tries_of(q, c) >= CN_TRIES))
-		worst = OUT_TRIED;
+	if (worst == CN_NOT_OUT && (billed >= 2 || tries_of(q, c) >= CN_TRIES))
+		worst = CN_OUT_TRIED;
 	return worst;
 }
 
@@ -244,9 +244,9 @@ static void add_holds(const struct quest *q, struct cn_next *ret)
 		const struct cn_candidate *c = &q->plan->candidates[i];
 		struct cn_readiness r = cn_health_ready_at(q->h, c, q->now_ms);
 		enum out out = ruled_out(q, c);
-		bool probe = out == OUT_FAILED;
+		bool probe = out == CN_OUT_FAILED;
 
-		if (out == OUT_REQUEST)
+		if (out == CN_OUT_REQUEST)
 			continue;
 		if (r.at_ms > q->now_ms) {
 			ret->held |= UINT32_C(1) << r.because;
@@ -419,7 +419,7 @@ static struct cn_next choose(const struct quest *q)
 	for (size_t i = 0; i < q->plan->n; i++) {
 		const struct cn_candidate *c = &q->plan->candidates[i];
 
-		if (ruled_out(q, c) == NOT_OUT)
+		if (ruled_out(q, c) == CN_NOT_OUT)
 			consider(q, c, &ch);
 	}
 	if (ch.ready)
@@ -462,14 +462,15 @@ struct cn_next cn_plan_next(const struct cn_plan *plan, const struct cn_health *
                             uint64_t deadline_ms)
 {
 	struct quest q = {plan, h, tried, n_tried, now_ms, deadline_ms};
-	const struct cn_tried *last = n_tried ? &tried[n_tried - 1] : NULL;
+	const struct cn_tried *last;
 	struct cn_next next;
 	bool on;
 
 	if (plan->n == 0)
 		return none(&q);
-	if (!last)
+	if (n_tried == 0)
 		return choose(&q);
+	last = &tried[n_tried - 1];
 	if (ends_plan(&q) || tries_in_all(&q) >= plan->n + CN_EXTRA_ATTEMPTS)
 		return none(&q);
 	/* What is not listed is not tried elsewhere; mending the request is not that. */

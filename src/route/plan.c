@@ -88,6 +88,8 @@ static void fill(struct cn_arena *a, struct cn_plan *p,
 	}
 }
 
+/* Eight parameters: the header's contract, each of its own type. */
+// NOLINTNEXTLINE(readability-function-size)
 int cn_plan_make(struct cn_arena *a, const struct cn_policy *p,
                  const struct cn_chain *chain, const struct cn_match_input *in,
                  const struct cn_health *h, uint64_t turn_number, struct cn_plan *ret,

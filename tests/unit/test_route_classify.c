@@ -14,13 +14,11 @@
 #define WALL UINT64_C(1795000000000) /* 2026-11-18T11:06:40Z */
 
 /* Options of a case. */
-enum {
-	OWN = 1,
-	LOCAL = 2,
-	ENDS = 4,  /* no_retry is expected */
-	STAYS = 8, /* no_cooldown is expected */
-	CF = 16    /* server: cloudflare */
-};
+#define OWN   1u
+#define LOCAL 2u
+#define ENDS  4u  /* no_retry is expected */
+#define STAYS 8u  /* no_cooldown is expected */
+#define CF    16u /* server: cloudflare */
 
 struct row {
 	int status;
@@ -82,7 +80,7 @@ static void check_rows(const struct row *rows, size_t n, bool json)
 		check_row(&rows[i], json);
 }
 
-#define ROWS(rows, json) check_rows(rows, sizeof(rows) / sizeof(rows[0]), json)
+#define ROWS(rows, json) check_rows(rows, sizeof(rows) / sizeof((rows)[0]), json)
 
 #define C(name) CN_CLASS_##name
 #define S(name) CN_SCOPE_##name
@@ -155,9 +153,12 @@ static void s2_texts_of_prompts_that_do_not_fit(void **state)
 static void s2_ceilings_of_the_answer(void **state)
 {
 	static const struct row rows[] = {
-#define L(status, text, number)                                                         \
-	{status, text, 0, C(OUTPUT_CEILING), S(NONE), number ? R(MAX_TOKENS) : R(NONE), \
-	 number, NULL}
+#define L(status, text, number)                           \
+	{                                                 \
+	    status,   text,                               \
+	    0,        C(OUTPUT_CEILING),                  \
+	    S(NONE),  (number) ? R(MAX_TOKENS) : R(NONE), \
+	    (number), NULL}
 	    L(400,
 	      "max_tokens: 300000 > 128000, which is the maximum allowed number of output tokens "
 	      "for claude",
@@ -620,7 +621,7 @@ static void waits_are_read_from_headers_and_texts(void **state)
 	{                   \
 		__VA_ARGS__ \
 	}
-	static const struct wait_row rows[] = {
+	const struct wait_row rows[] = {
 	    {429, HD(.retry_after = CN_VIEW("12")), "", 12000},
 	    {429, HD(.retry_after = CN_VIEW("1.5")), "", 1500},
 	    {529, HD(.retry_after = CN_VIEW("7")), "", 7000},
