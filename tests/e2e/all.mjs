@@ -1,0 +1,7 @@
+// Every end-to-end test, one after the other, and the totals.
+import { results } from './lib.mjs'
+
+await import('./sdk.mjs')
+await import('./claude.mjs')
+console.log(`${results.passed} passed, ${results.failed} failed`)
+process.exit(results.failed ? 1 : 0)
