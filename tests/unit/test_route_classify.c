@@ -541,6 +541,8 @@ static void s2_codes_of_providers(void **state)
 	}
 	/* At the top level another provider's 1300 is a rate limit. */
 	static const struct row other[] = {
+	    {401, "{\"error\":{\"code\":\"1113\",\"message\":\"no balance\"}}", 0, C(AUTH),
+	     S(KEY), R(NONE), 0, NULL},
 	    {429,
 	     "{\"object\":\"error\",\"message\":\"Rate limit "
 	     "exceeded\",\"type\":\"rate_limited\",\"code\":\"1300\"}",

@@ -709,10 +709,19 @@ static const struct turn_row actions[] = {
      {&big, &mid, &far},
      2,
      {{.class = CN_CLASS_SERVER_ERROR, .perhaps_billed = true},
-      {.class = CN_CLASS_SERVER_ERROR, .perhaps_billed = true}},
-     2,
+      {.class = CN_CLASS_SERVER_ERROR, .perhaps_billed = true},
+      O(OVERLOADED)},
+     3,
      60000,
-     "big:k1 mid:k1 far:o"},
+     "big:k1 mid:k1 far:o wait 10000 far:o"},
+    {"as many attempts as candidates, and two",
+     {&big, &far, &own},
+     1,
+     {O(TRUNCATED_STREAM), O(TRUNCATED_STREAM), O(TRUNCATED_STREAM), O(TRUNCATED_STREAM),
+      O(TRUNCATED_STREAM)},
+     5,
+     60000,
+     "big:k1 far:o own:none big:k1 far:o none"},
 };
 
 static void s1_actions_of_the_classes(void **state)
