@@ -369,7 +369,8 @@ static void token_revoke(struct cn_admin *a, struct cn_view name)
 
 static struct cn_view text_of(struct job *job, struct cn_json body, const char *key)
 {
-	return cn_json_text(&job->arena, cn_json_get(body, key));
+	/* A copy: the body is gone before the job runs. */
+	return cn_arena_view(&job->arena, cn_json_text(&job->arena, cn_json_get(body, key)));
 }
 
 static uint32_t scopes_of(struct cn_json scopes)
