@@ -18,6 +18,8 @@
 #include "continuo/clock.h"
 #include "continuo/log.h"
 
+#define CN_FULL_BYTES 65536
+
 /* File systems whose locks or mappings do not hold between machines (statfs(2)). */
 static const struct {
 	uint32_t magic;
@@ -123,6 +125,14 @@ enum cn_store_space cn_store__disk_space(const struct cn_store *s)
 	if (left < s->rules.free_low || left < all / 100 * s->rules.free_part)
 		return CN_SPACE_LOW;
 	return CN_SPACE_WELL;
+}
+
+bool cn_store__disk_full(const struct cn_store *s)
+{
+	struct statvfs fs;
+
+	return fstatvfs(s->dir_fd, &fs) == 0 &&
+	       (uint64_t)fs.f_bavail * fs.f_frsize < CN_FULL_BYTES;
 }
 
 /* DIR.damaged-TIME, a name not in use. */

@@ -17,6 +17,7 @@
 #include "continuo/clock.h"
 
 #define CN_GIB           ((uint64_t)1 << 30)
+#define CN_RESERVE_PART  8 /* of the map's limit: removing takes pages too */
 #define CN_MAX_READERS   256
 #define CN_READER_OLD_MS 1000
 #define CN_SCHEMA_TEXT   "continuo history"
@@ -226,16 +227,20 @@ int cn_store__env_reopen(struct cn_store *s, bool set_aside)
 	return rc;
 }
 
-bool cn_store__env_grow(struct cn_store *s)
+bool cn_store__env_grow(struct cn_store *s, bool to_prune)
 {
 	MDB_envinfo info;
-	uint64_t size;
+	uint64_t size, limit = map_limit(s);
 	int rc;
 
 	if (!s->env || mdb_env_info(s->env, &info))
 		return false;
 	size = 2 * (uint64_t)info.me_mapsize;
-	if (size > map_limit(s))
+	if (to_prune && size > limit)
+		size = limit + limit / CN_RESERVE_PART;
+	else if (size > limit)
+		return false;
+	if (size <= info.me_mapsize)
 		return false;
 	uv_rwlock_wrlock(&s->env_lock);
 	rc = mdb_env_set_mapsize(s->env, size);

@@ -155,6 +155,8 @@ void cn_store__settle(struct cn_store *s);
 int cn_store__disk_open(struct cn_store *s, bool network_fs,
                         struct cn_error *reterr) CN_MUST_CHECK;
 enum cn_store_space cn_store__disk_space(const struct cn_store *s);
+/* Whether there is no room at all: LMDB calls a write that came short an I/O error. */
+bool cn_store__disk_full(const struct cn_store *s);
 /* Moves the files into DIR.damaged-TIME; the environment is closed. */
 int cn_store__disk_set_aside(struct cn_store *s, struct cn_error *reterr) CN_MUST_CHECK;
 /*
@@ -175,8 +177,8 @@ int cn_store__env_open(struct cn_store *s) CN_MUST_CHECK;
 void cn_store__env_close(struct cn_store *s);
 /* Closes and opens again, setting damaged files aside; 0 or the rc that remains. */
 int cn_store__env_reopen(struct cn_store *s, bool set_aside) CN_MUST_CHECK;
-/* A larger map; false at its limit. */
-bool cn_store__env_grow(struct cn_store *s);
+/* A larger map; false at its limit.  Beyond it lies a reserve for pruning alone. */
+bool cn_store__env_grow(struct cn_store *s, bool to_prune);
 /* Bytes that live data takes; rc. */
 int cn_store__env_used(struct cn_store *s, uint64_t *ret) CN_MUST_CHECK;
 

@@ -11,6 +11,7 @@
  */
 #include "store_impl.h"
 
+#include <errno.h>
 #include <signal.h>
 
 #include "continuo/clock.h"
@@ -101,7 +102,11 @@ static bool prune(struct cn_store *s)
 	bool more = true;
 
 	for (unsigned i = 0; i < CN_PROBE_SWEEPS && more; i++) {
-		if (cn_store__sweep(s, &more, &removed))
+		int rc = cn_store__sweep(s, &more, &removed);
+
+		if (rc == MDB_MAP_FULL && cn_store__env_grow(s, true))
+			rc = cn_store__sweep(s, &more, &removed);
+		if (rc)
 			return all > 0;
 		all += removed;
 	}
@@ -123,7 +128,7 @@ static bool remedy(struct cn_store *s, int rc, struct cn_remedies *had)
 		return false;
 	case CN_TROUBLE_FULL:
 		if (rc == MDB_MAP_FULL && had->grown++ < CN_GROW_TRIES &&
-		    cn_store__env_grow(s))
+		    cn_store__env_grow(s, false))
 			return true;
 		if (had->pruned)
 			return false;
@@ -144,9 +149,9 @@ static bool remedy(struct cn_store *s, int rc, struct cn_remedies *had)
 	return false;
 }
 
-static void degrade(struct cn_store *s, const char *why)
+static void degrade(struct cn_store *s, int rc)
 {
-	s->failed = why;
+	s->failed = cn_store__disk_full(s) ? cn_store__why(ENOSPC) : cn_store__why(rc);
 	s->next_probe_ms = cn_clock_ms() + s->rules.probe_ms;
 	cn_store__settle(s);
 }
@@ -238,7 +243,7 @@ static void on_group(struct cn_store *s, struct cn_list *group, size_t records)
 	}
 	while (records && (rc = write_group(s, group)))
 		if (!remedy(s, rc, &had)) {
-			degrade(s, cn_store__why(rc));
+			degrade(s, rc);
 			cn_count_add(CN_CT_STORE_DROPPED, records);
 			break;
 		}
@@ -273,7 +278,7 @@ static void run_job(struct cn_store *s, struct cn_store_job *job)
 	} while (rc && remedy(s, rc, &had));
 	if (rc) {
 		job->err = cn_fail(&job->error, CN_E_IO, "%s", cn_store__why(rc));
-		degrade(s, cn_store__why(rc));
+		degrade(s, rc);
 	}
 }
 
@@ -323,14 +328,17 @@ static void probe(struct cn_store *s)
 {
 	int rc = cn_store__env_reopen(s, false); /* the last write may have left anything */
 
-	s->next_probe_ms = cn_clock_ms() + s->rules.probe_ms;
 	if (rc == 0)
 		(void)prune(s); /* the write tells whether it helped */
 	if (rc == 0 && (rc = probe_write(s, false)) == 0)
 		rc = probe_write(s, true);
 	if (cn_store__trouble(rc) == CN_TROUBLE_DAMAGED && s->env)
 		rc = cn_store__env_reopen(s, true);
-	s->failed = rc ? cn_store__why(rc) : NULL;
+	if (rc) {
+		degrade(s, rc);
+		return;
+	}
+	s->failed = NULL;
 	cn_store__settle(s);
 }
 
@@ -371,7 +379,7 @@ static void look_after(struct cn_store *s)
 	if (damage) {
 		log_trouble(damage, "a reader found the history damaged");
 		if ((damage = cn_store__env_reopen(s, true)))
-			degrade(s, cn_store__why(damage));
+			degrade(s, damage);
 	}
 	look_at_space(s);
 	if (s->failed && now >= s->next_probe_ms) {
