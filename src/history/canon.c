@@ -235,14 +235,10 @@ static int make_request(const struct cn_canon_call *c, yyjson_val *root,
 
 /* ---- what others call ---- */
 
-/*
- * Numbers are kept as text, so that none loses a digit; lone surrogates, which a client's
- * tool output may hold, come through and are written as U+FFFD.
- */
+/* Numbers are kept as text, so that none loses a digit. */
 static yyjson_doc *parse(struct cn_view text)
 {
-	return yyjson_read(text.p, text.n,
-	                   YYJSON_READ_NUMBER_AS_RAW | YYJSON_READ_ALLOW_INVALID_UNICODE);
+	return yyjson_read(text.p, text.n, YYJSON_READ_NUMBER_AS_RAW);
 }
 
 /* NOLINTNEXTLINE(readability-function-size): who, what and the way to hash it */

@@ -1,0 +1,240 @@
+/*
+ * If this fails, one conversation is stored as many: what Claude Code changes about a
+ * message from request to request (wire/claude-code-client.md 4) changes its address.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "continuo/canon.h"
+#include "continuo/json.h"
+
+/* Stands in for the vault's: good enough to tell things apart. */
+static struct cn_hash plain_hash(void *self, const struct cn_view *views, size_t n)
+{
+	(void)self;
+	return cn_hash_views(views, n);
+}
+
+static struct cn_canon canon(struct cn_arena *a, const char *body, const char *owner)
+{
+	struct cn_canon c = {0};
+	struct cn_error e = {0};
+
+	if (cn_canon_request(a, cn_view_str(body), cn_view_str(owner), plain_hash, NULL, &c,
+	                     &e))
+		fail_msg("%s: %s", body, e.message);
+	return c;
+}
+
+static void assert_view(const char *want, struct cn_view got)
+{
+	if (!cn_view_is(got, want))
+		fail_msg("want %s\n got %.*s", want, CN_VIEW_ARG(got));
+}
+
+static void messages_have_one_form(void **state)
+{
+	static const struct {
+		const char *message, *want;
+	} cases[] = {
+	    /* key order */
+	    {"{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"a\"}]}",
+	     "{\"content\":[{\"text\":\"a\",\"type\":\"text\"}],\"role\":\"user\"}"},
+	    /* a string is one text block */
+	    {"{\"content\":\"a\",\"role\":\"user\"}",
+	     "{\"content\":[{\"text\":\"a\",\"type\":\"text\"}],\"role\":\"user\"}"},
+	    /* cache_control, on a block, in a result, on the message */
+	    {"{\"role\":\"user\",\"cache_control\":{},\"content\":[{\"type\":\"tool_result\","
+	     "\"cache_control\":{\"type\":\"ephemeral\"},\"tool_use_id\":\"t\",\"content\":"
+	     "[{\"type\":\"text\",\"cache_control\":null,\"text\":\"x\"}]}]}",
+	     "{\"content\":[{\"content\":[{\"text\":\"x\",\"type\":\"text\"}],"
+	     "\"tool_use_id\":\"t\",\"type\":\"tool_result\"}],\"role\":\"user\"}"},
+	    /* but not out of what a tool is given */
+	    {"{\"role\":\"assistant\",\"content\":[{\"type\":\"tool_use\",\"input\":"
+	     "{\"z\":1,\"cache_control\":{\"b\":2,\"a\":[{\"cache_control\":1}]}}}]}",
+	     "{\"content\":[{\"input\":{\"cache_control\":{\"a\":[{\"cache_control\":1}],"
+	     "\"b\":2},\"z\":1},\"type\":\"tool_use\"}],\"role\":\"assistant\"}"},
+	    /* output_config of a message is kept */
+	    {"{\"role\":\"system\",\"output_config\":{\"effort\":\"high\"},\"content\":\"\"}",
+	     "{\"content\":[{\"text\":\"\",\"type\":\"text\"}],"
+	     "\"output_config\":{\"effort\":\"high\"},\"role\":\"system\"}"},
+	    /* one spelling of a string, every digit of a number */
+	    {"{\"role\":\"\\u0075ser\",\"content\":[{\"n\":[1.0,1e3,123456789012345678901,-0]"
+	     ",\"s\":\"\\u00e9\\/\\n\"}]}",
+	     "{\"content\":[{\"n\":[1.0,1e3,123456789012345678901,-0],"
+	     "\"s\":\"\xc3\xa9/\\n\"}],\"role\":\"user\"}"},
+	    /* a key that begins another, and a repeated one */
+	    {"{\"ab\":1,\"a\":2,\"b\":true,\"a\":null}",
+	     "{\"a\":2,\"a\":null,\"ab\":1,\"b\":true}"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		CN_AUTO(cn_arena) a = {0};
+		struct cn_node node;
+
+		assert_int_equal(0, cn_canon_message(&a, cn_view_str(cases[i].message),
+		                                     CN_VIEW("o"), &(struct cn_hash){{0}},
+		                                     plain_hash, NULL, &node, NULL));
+		assert_view(cases[i].want, node.canonical);
+	}
+}
+
+static void many_members_are_ordered_too(void **state)
+{
+	CN_AUTO(cn_arena) a = {0};
+	CN_AUTO(cn_buf) b = {0};
+	struct cn_node node;
+	struct cn_view last = {NULL, 0};
+	size_t n = 0;
+
+	(void)state;
+	cn_buf_add_char(&b, '{');
+	for (unsigned i = 0; i < 500; i++)
+		cn_buf_printf(&b, "%s\"k%03u\":%u", i ? "," : "", i * 7919 % 500, i);
+	cn_buf_add_char(&b, '}');
+	assert_int_equal(0, cn_canon_message(&a, cn_buf_view(&b), CN_VIEW("o"),
+	                                     &(struct cn_hash){{0}}, plain_hash, NULL,
+	                                     &node, NULL));
+	for (struct cn_json_iter it = cn_json_iter(cn_json_root(node.canonical));
+	     cn_json_next(&it); n++) {
+		assert_true(!last.p || memcmp(last.p, it.key.p, 4) < 0);
+		last = it.key;
+	}
+	assert_int_equal(500, n);
+}
+
+/* A request as the client sends it: the marker on the last block of the last message. */
+static void add_request(struct cn_buf *b, unsigned messages)
+{
+	cn_buf_add_str(b, "{\"model\":\"m\",\"messages\":[");
+	for (unsigned i = 0; i < messages; i++) {
+		bool last = i + 1 == messages, user = i % 2 == 0;
+
+		cn_buf_add_str(b, i ? "," : "");
+		/* Without the marker a single text becomes a string. */
+		if (user && !last)
+			cn_buf_printf(b, "{\"role\":\"user\",\"content\":\"say %u\"}", i);
+		else if (user)
+			cn_buf_printf(b,
+			              "{\"role\":\"user\",\"content\":[{\"type\":\"text\","
+			              "\"text\":\"say %u\",\"cache_control\":{\"type\":"
+			              "\"ephemeral\"}}]}",
+			              i);
+		else
+			cn_buf_printf(
+			    b,
+			    "{\"role\":\"assistant\",\"content\":[{\"type\":"
+			    "\"thinking\",\"thinking\":\"\",\"signature\":\"S%u\"},"
+			    "{\"text\":\"said\",\"type\":\"text\"}]}",
+			    i);
+	}
+	cn_buf_printf(b,
+	              "],\"system\":[{\"type\":\"text\",\"text\":\"sys\",\"cache_control\":"
+	              "{\"ttl\":\"%u\"}}],\"tools\":[{\"name\":\"Read\",\"input_schema\":"
+	              "{\"properties\":{\"cache_control\":{}}}}],\"stream\":true}",
+	              messages);
+}
+
+static void each_request_extends_the_one_before(void **state)
+{
+	CN_AUTO(cn_arena) a = {0};
+	struct cn_canon before = {0};
+
+	(void)state;
+	for (unsigned n = 1; n < 30; n += 2) {
+		CN_AUTO(cn_buf) body = {0};
+		struct cn_canon now;
+
+		add_request(&body, n);
+		now = canon(&a, cn_buf_cstr(&body), "anna");
+		assert_int_equal(n, now.n);
+		for (size_t i = 0; i < before.n; i++)
+			assert_true(cn_hash_eq(&before.nodes[i].id, &now.nodes[i].id));
+		for (size_t i = 1; i < now.n; i++)
+			assert_true(cn_hash_eq(&now.nodes[i - 1].id, &now.nodes[i].parent));
+		if (before.n)
+			assert_true(cn_hash_eq(&before.prefix.id, &now.prefix.id));
+		before = now;
+	}
+	assert_view("{\"system\":[{\"text\":\"sys\",\"type\":\"text\"}],\"tools\":"
+	            "[{\"input_schema\":{\"properties\":{\"cache_control\":{}}},"
+	            "\"name\":\"Read\"}]}",
+	            before.prefix.canonical);
+}
+
+static void an_address_is_of_owner_parent_and_content(void **state)
+{
+	CN_AUTO(cn_arena) a = {0};
+	struct cn_canon one = canon(&a, "{\"messages\":[{\"a\":1},{\"a\":1}]}", "anna");
+	struct cn_canon other = canon(&a, "{\"messages\":[{\"a\":1}]}", "bert");
+	struct cn_node answer;
+
+	(void)state;
+	assert_false(cn_hash_eq(&one.nodes[0].id, &one.nodes[1].id)); /* parent */
+	assert_false(cn_hash_eq(&one.nodes[0].id, &other.nodes[0].id));
+	/* An answer is addressed as the client will send it back. */
+	assert_int_equal(0, cn_canon_message(&a, CN_VIEW("{\"a\":1}"), CN_VIEW("anna"),
+	                                     &one.nodes[0].id, plain_hash, NULL, &answer,
+	                                     NULL));
+	assert_true(cn_hash_eq(&answer.id, &one.nodes[1].id));
+	assert_view("{}", one.prefix.canonical);
+	assert_view("{\"system\":[{\"text\":\"s\",\"type\":\"text\"}]}",
+	            canon(&a, "{\"system\":\"s\",\"messages\":[]}", "x").prefix.canonical);
+}
+
+static void what_is_no_request_is_refused(void **state)
+{
+	static const char *const cases[] = {"",
+	                                    "[]",
+	                                    "{}",
+	                                    "{\"messages\":{}}",
+	                                    "{\"messages\":[1]}",
+	                                    "{\"messages\":[[]]}",
+	                                    "nul"};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		CN_AUTO(cn_arena) a = {0};
+		struct cn_canon c;
+		int err = cn_canon_request(&a, cn_view_str(cases[i]), CN_VIEW("o"),
+		                           plain_hash, NULL, &c, NULL);
+
+		if (err != CN_E_INVALID)
+			fail_msg("%s: want %d, got %d", cases[i], CN_E_INVALID, err);
+	}
+	{
+		CN_AUTO(cn_arena) a = {0};
+		CN_AUTO(cn_buf) deep = {0};
+		struct cn_node node;
+
+		cn_buf_add_str(&deep, "{\"a\":");
+		for (unsigned i = 0; i < 5000; i++)
+			cn_buf_add_char(&deep, '[');
+		for (unsigned i = 0; i < 5000; i++)
+			cn_buf_add_char(&deep, ']');
+		cn_buf_add_char(&deep, '}');
+		assert_int_equal(CN_E_LIMIT,
+		                 cn_canon_message(&a, cn_buf_view(&deep), CN_VIEW("o"),
+		                                  &(struct cn_hash){{0}}, plain_hash, NULL,
+		                                  &node, NULL));
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(messages_have_one_form),
+	    cmocka_unit_test(many_members_are_ordered_too),
+	    cmocka_unit_test(each_request_extends_the_one_before),
+	    cmocka_unit_test(an_address_is_of_owner_parent_and_content),
+	    cmocka_unit_test(what_is_no_request_is_refused),
+	};
+
+	cn_hash_setup();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
