@@ -22,6 +22,8 @@ int cn_secret_read_fd(int fd, struct cn_secret **ret,
 int cn_secret_prompt(const char *prompt, struct cn_secret **ret,
                      struct cn_error *reterr) CN_MUST_CHECK;
 size_t cn_secret_size(const struct cn_secret *s);
+/* In constant time: whether a passphrase was typed twice alike. */
+bool cn_secret_eq(const struct cn_secret *a, const struct cn_secret *b);
 
 /* Where a key to open the vault may come from, in the order tried (security 2,
  * "Unlocking"). */
@@ -65,10 +67,15 @@ struct cn_vault_entry {
 };
 void cn_vault_list(struct cn_vault *v,
                    void (*each)(void *self, const struct cn_vault_entry *e), void *self);
+/* Where a key may go, and until when. */
+struct cn_vault_terms {
+	const char *const *origins; /* borrowed; "https://host[:port]", at least one */
+	size_t n_origins;
+	uint64_t not_after_ms; /* Unix time; 0: no end */
+};
 /* Adds or replaces; saves the file. */
 int cn_vault_set(struct cn_vault *v, const char *name, struct cn_secret *value /* taken */,
-                 const char *const *origins, size_t n_origins, uint64_t not_after_ms,
-                 struct cn_error *reterr) CN_MUST_CHECK;
+                 const struct cn_vault_terms *terms, struct cn_error *reterr) CN_MUST_CHECK;
 int cn_vault_remove(struct cn_vault *v, const char *name,
                     struct cn_error *reterr) CN_MUST_CHECK;
 /* 0 when the key exists and may be sent to origin; CN_E_NOT_FOUND, CN_E_DENIED otherwise.
@@ -110,7 +117,9 @@ int cn_vault_open_sealed(struct cn_vault *v, struct cn_view ad, struct cn_view s
  * many.
  */
 size_t cn_vault_scrub(struct cn_vault *v, char *text, size_t n);
-/* A secret that is not in the file but must be scrubbed too (the client's own credential).
+/*
+ * A secret that is not in the file but must be scrubbed too (the client's own credential).
+ * NULL, which drop accepts, when it is too short (8 bytes) or long (8 KiB) to be one.
  */
 struct cn_scrub_lease;
 struct cn_scrub_lease *cn_vault_scrub_add(struct cn_vault *v, struct cn_view secret);
@@ -122,6 +131,8 @@ struct cn_scrub_lease *cn_vault_scrub_drop(struct cn_vault *v, struct cn_scrub_l
  */
 int cn_vault_passwd(struct cn_vault *v, const struct cn_secret *passphrase,
                     struct cn_error *reterr) CN_MUST_CHECK;
+/* Whether a passphrase slot costs less than a new one would: time for `vault passwd`. */
+bool cn_vault_passphrase_is_weak(struct cn_vault *v);
 /*
  * New root key, body re-encrypted, slots whose secret is at hand re-wrapped; confirm() is
  * asked about the labels of the others, which are dropped.  Opens a new history epoch.
