@@ -77,7 +77,7 @@ struct cn_command {
 	const void *defaults;            /* opts_size bytes to start from; NULL: zeroes */
 	const struct cn_command *const *commands; /* ends with NULL; NULL: none */
 	const char *arguments;                    /* "NAME [FILE]"; NULL: none */
-	unsigned args_min, args_max;              /* CN_ANY: no limit */
+	unsigned args_min, args_max;              /* CN_ARGS_ANY: no limit */
 	const struct cn_example *examples;        /* ends with {0}; NULL: none */
 	/*
 	 * Returns 0 (the exit status is then cli->exit_status, 0 unless set) or a CN_E_*
@@ -88,8 +88,8 @@ struct cn_command {
 	bool starts_client;     /* runs a program of the user's choice */
 	bool stops_at_argument; /* options behind the first argument are not ours */
 };
-#define CN_ANY   1000000u
-#define CN_DEPTH 4 /* "continuo" and three words below it */
+#define CN_ARGS_ANY 1000000u
+#define CN_DEPTH    4 /* "continuo" and three words below it */
 
 /* ---- one invocation ---- */
 
@@ -208,6 +208,7 @@ extern const struct cn_command *const cn_cli__commands[]; /* ends with NULL */
 extern const struct cn_note cn_cli__exit_statuses[], cn_cli__environment[],
     cn_cli__files[]; /* end with {0} */
 
-extern const struct cn_command cn_cmd_help;
+extern const struct cn_command cn_cmd_help, cn_cmd_run, cn_cmd_serve, cn_cmd_env,
+    cn_cmd_demo, cn_cmd_status, cn_cmd_token;
 
 #endif

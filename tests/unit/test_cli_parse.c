@@ -121,7 +121,7 @@ static const struct cn_command vault_list = {
     .name = "list",
     .summary = "Lists the names",
     .arguments = "[NAME...]",
-    .args_max = CN_ANY,
+    .args_max = CN_ARGS_ANY,
     .run = run_list,
 };
 static const struct cn_command *const vault_commands[] = {&vault_set, &vault_list, NULL};
@@ -132,7 +132,7 @@ static const struct cn_command client = {
     .summary = "Runs a client",
     .arguments = "CLIENT [ARG...]",
     .args_min = 1,
-    .args_max = CN_ANY,
+    .args_max = CN_ARGS_ANY,
     .run = run_client,
     .starts_client = true,
     .stops_at_argument = true,
