@@ -24,12 +24,10 @@ struct cn_page {
 	bool last; /* nothing follows */
 };
 
-static struct cn_page *page_free(struct cn_page *page)
+static void page_free(struct cn_page *page)
 {
-	if (page)
-		cn_buf_done(&page->bytes);
+	cn_buf_done(&page->bytes);
 	free(page);
-	return NULL;
 }
 
 static int add_item(struct cn_store *s, MDB_txn *txn, enum cn_store_db db, MDB_val key,
@@ -131,7 +129,7 @@ static int walk(struct cn_store *s, const struct cn_range *range, struct cn_erro
 			           page->items[page->n - 1].value -
 			               page->items[page->n - 1].key);
 	} while (give(s, range->db, page, range->each, range->self) && !page->last);
-	page = page_free(page);
+	page_free(page);
 	return err;
 }
 
@@ -283,6 +281,7 @@ int cn_store_turns(struct cn_store *s, struct cn_view owner, struct cn_view sess
 	if (!err)
 		err = pick_session(&l, session, &line, reterr);
 	if (!err) {
+		cn_assert(line);
 		cn_store__key_session(s, line->owner, line->session, &key);
 		range.prefix = cn_buf_view(&key);
 		err = walk(s, &range, reterr);

@@ -126,7 +126,8 @@ struct cn_store {
 	uv_cond_t wake, job_done;
 	struct cn_list queue; /* of struct cn_batch, owned */
 	struct cn_list jobs;  /* of struct cn_store_job, borrowed */
-	size_t queued_records, queued_bytes;
+	size_t queued_bytes;
+	atomic_size_t queued_records; /* also read without it */
 	bool closing;
 	uv_thread_t writer;
 
@@ -152,7 +153,7 @@ void cn_store__settle(struct cn_store *s);
 /* ---- disk.c ---- */
 
 /* Makes, opens and checks the directory; locks it unless read_only. */
-int cn_store__disk_open(struct cn_store *s, bool network_fs,
+int cn_store__disk_open(struct cn_store *s, bool network_allowed,
                         struct cn_error *reterr) CN_MUST_CHECK;
 enum cn_store_space cn_store__disk_space(const struct cn_store *s);
 /* Whether there is no room at all: LMDB calls a write that came short an I/O error. */
@@ -215,8 +216,11 @@ int cn_store__read_failed(struct cn_store *s, int rc, struct cn_error *reterr);
 
 static inline MDB_val cn_store__val(struct cn_view v)
 {
-	/* LMDB does not write through it. */
-	return (MDB_val){v.n, (void *)(uintptr_t)v.p};
+	MDB_val val = {v.n, NULL};
+
+	/* LMDB does not write through it; a cast would have to drop the const. */
+	memcpy(&val.mv_data, &v.p, sizeof(val.mv_data));
+	return val;
 }
 
 static inline struct cn_view cn_store__view(MDB_val v)

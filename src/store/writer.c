@@ -32,15 +32,16 @@ void cn_store_submit(struct cn_store *s, struct cn_batch *b,
                      void (*on_done)(void *self, bool ok), void *self)
 {
 	size_t bytes = b->arena.used, records = b->records;
-	bool first;
+	bool first, dropped;
 
 	cn_assert(!s->read_only);
 	b->on_done = on_done;
 	b->self = self;
 	b->queued_ms = cn_clock_ms();
 	uv_mutex_lock(&s->lock);
-	b->dropped = !b->turns && s->queued_bytes + bytes > s->rules.queue_bytes;
-	if (b->dropped) {
+	dropped = !b->turns && s->queued_bytes + bytes > s->rules.queue_bytes;
+	b->dropped = dropped;
+	if (dropped) {
 		/* Only the callback goes on: it is the writer who calls it. */
 		cn_store__batch_empty(b);
 		b->records = 0;
@@ -51,21 +52,14 @@ void cn_store_submit(struct cn_store *s, struct cn_batch *b,
 	s->queued_records += b->records;
 	if (first || s->queued_records >= s->rules.group_records)
 		uv_cond_signal(&s->wake);
-	uv_mutex_unlock(&s->lock);
-	if (b->dropped)
+	uv_mutex_unlock(&s->lock); /* b is the writer's, or gone, from here on */
+	if (dropped)
 		cn_count_add(CN_CT_STORE_DROPPED, records);
 }
 
 size_t cn_store_queued(const struct cn_store *s)
 {
-	/* The lock is not part of what const promises. */
-	uv_mutex_t *lock = (uv_mutex_t *)(uintptr_t)&s->lock;
-	size_t n;
-
-	uv_mutex_lock(lock);
-	n = s->queued_records;
-	uv_mutex_unlock(lock);
-	return n;
+	return atomic_load(&s->queued_records);
 }
 
 int cn_store__run(struct cn_store *s, struct cn_store_job *job, struct cn_error *reterr)
