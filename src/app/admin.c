@@ -370,7 +370,8 @@ static void token_revoke(struct cn_admin *a, struct cn_view name)
 static struct cn_view text_of(struct job *job, struct cn_json body, const char *key)
 {
 	/* A copy: the body is gone before the job runs. */
-	return cn_arena_view(&job->arena, cn_json_text(&job->arena, cn_json_get(body, key)));
+	return cn_arena_view(&job->arena,
+	                     cn_json_text(&job->arena, cn_json_get(body, key)));
 }
 
 static uint32_t scopes_of(struct cn_json scopes)
@@ -616,7 +617,8 @@ static void on_refused(void *self, struct cn_conn *c, int status, const char *wh
 	reply_error(c, status, why);
 }
 
-/* The end of a lease: its client has gone, so its token goes too. */
+/* The connection is over for us.  The end of a lease: its client has gone, so its token
+ * goes too. */
 static void on_close(void *self, struct cn_conn *c)
 {
 	struct cn_admin *a = self;
@@ -624,6 +626,7 @@ static void on_close(void *self, struct cn_conn *c)
 
 	if (!v)
 		return;
+	cn_conn_set_data(c, NULL);
 	v->conn = NULL;
 	if (v->leased) {
 		a->leases--;
@@ -635,6 +638,20 @@ static void on_close(void *self, struct cn_conn *c)
 		visitor_free(v);
 }
 
+/* It left while it was being answered, as every lease does: nothing more can be said. */
+static void on_gone(void *self, struct cn_conn *c, const char *why)
+{
+	(void)why;
+	on_close(self, c);
+}
+
+/* What is written is far below any mark, so nothing waits to go on. */
+static void on_drain(void *self, struct cn_conn *c)
+{
+	(void)self;
+	(void)c;
+}
+
 int cn_admin__open(struct cn_server *s, struct cn_error *reterr)
 {
 	struct cn_admin *a = cn_zalloc(sizeof(*a));
@@ -643,6 +660,8 @@ int cn_admin__open(struct cn_server *s, struct cn_error *reterr)
 	    .handler = {.on_head = on_head,
 	                .on_request = on_request,
 	                .on_refused = on_refused,
+	                .on_drain = on_drain,
+	                .on_gone = on_gone,
 	                .on_close = on_close,
 	                .self = a},
 	    .charge = &s->shared.charge,
