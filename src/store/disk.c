@@ -181,7 +181,7 @@ int cn_store__disk_set_aside(struct cn_store *s, struct cn_error *reterr)
 		    NULL, CN_LOG_WARNING,
 		    "the history was damaged or made with another vault; it was moved "
 		    "aside and a new one begun; `continuo sessions export --history PATH` "
-		    "reads what is left",
+		    "may still read what is left",
 		    CN_STR(PATH, aside.p));
 	return err;
 }

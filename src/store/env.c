@@ -165,7 +165,8 @@ static int open_contents(struct cn_store *s, bool all)
 
 	if (rc)
 		return rc;
-	if ((rc = open_dbs(s, t.txn)) || (rc = walk(s, t.txn, all)) ||
+	/* Who only reads may want what is left of a damaged one. */
+	if ((rc = open_dbs(s, t.txn)) || (!s->read_only && (rc = walk(s, t.txn, all))) ||
 	    (rc = check_schema(s, &t))) {
 		mdb_txn_abort(t.txn);
 		return rc;
