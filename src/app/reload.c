@@ -47,13 +47,45 @@ static void on_mistake(void *self, const struct cn_error *m)
 	       CN_NUM(LINE, m->line), CN_NUM(COLUMN, m->column), CN_STR(ERROR, m->message));
 }
 
+/* What the language has and this version does not act on: said once, rather than ignored.
+ */
+static void warn_of_later(const struct cn_policy *p)
+{
+	const struct {
+		bool asked;
+		const char *key;
+	} later[] = {
+	    {p->budget_session.money > 0 || p->budget_session.tokens > 0 ||
+	         p->budget_token.money > 0 || p->budget_token.tokens > 0 ||
+	         p->budget_day.money > 0 || p->budget_day.tokens > 0,
+	     "budgets"},
+	    {p->fallback.failback != CN_FAILBACK_NEXT_TURN, "fallback.failback"},
+	    {p->fallback.hedge_after_ms != CN_FOREVER, "fallback.hedge_after"},
+	    {p->otlp != NULL, "observability.otlp"},
+	};
+
+	for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++)
+		if (later[i].asked)
+			cn_log(NULL, CN_LOG_WARNING, "not acted on by this version",
+			       CN_STR(NAME, later[i].key), CN_STR(FILE, p->file));
+	for (size_t i = 0; i < p->n_models; i++)
+		if (p->models[i].prompt.how != CN_PROMPT_NONE || p->models[i].smooth ||
+		    p->models[i].tool_format)
+			cn_log(NULL, CN_LOG_WARNING, "not acted on by this version",
+			       CN_STR(NAME, "prompt, smooth or tool_format"),
+			       CN_STR(MODEL, p->models[i].name), CN_STR(FILE, p->file));
+}
+
 int cn_reload__load(struct cn_shared *sh, const char *path, struct cn_policy **ret,
                     struct cn_error *reterr)
 {
 	struct cn_config_opts opts = {
 	    .path = path, .check_key = check_key, .on_mistake = on_mistake, .self = sh};
+	int bad = cn_config_load(&opts, ret, reterr);
 
-	return cn_config_load(&opts, ret, reterr);
+	if (!bad)
+		warn_of_later(*ret);
+	return bad;
 }
 
 static void watch(struct cn_reload *r);
