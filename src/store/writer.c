@@ -358,11 +358,12 @@ static void sweep(struct cn_store *s, uint64_t now)
 
 	if (rc)
 		log_trouble(rc, "retention could not be enforced");
-	if (rc && cn_store__trouble(rc) != CN_TROUBLE_FULL)
-		(void)cn_store__env_reopen(s, false); /* the next write tells */
-	if (rc == 0 && removed)
+	else if (removed)
 		cn_trace(CN_TR_STORE, 0, removed, CN_VIEW("swept"));
 	s->next_sweep_ms = rc == 0 && more ? now : now + s->rules.sweep_ms;
+	if (rc && cn_store__trouble(rc) != CN_TROUBLE_FULL &&
+	    (rc = cn_store__env_reopen(s, false)))
+		degrade(s, rc);
 }
 
 static void look_after(struct cn_store *s)
