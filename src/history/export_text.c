@@ -127,8 +127,12 @@ static void add_line(const struct cn_page_out *o, const char *mark, struct cn_vi
 	cn_buf_add_str(o->b, o->markdown ? "\n\n" : "\n");
 }
 
-static void add_seconds(struct cn_buf *b, uint64_t ms)
+static void add_time(struct cn_buf *b, uint64_t ms)
 {
+	if (ms < 1000) {
+		cn_buf_printf(b, "%" PRIu64 " ms", ms);
+		return;
+	}
 	cn_buf_printf(b, "%" PRIu64 ".%" PRIu64 " s", ms / 1000, ms % 1000 / 100);
 }
 
@@ -268,10 +272,10 @@ static void add_attempt(const struct cn_page_out *o, const struct cn_attempt_rec
 		add_clean(b, at->reason, "");
 	}
 	cn_buf_add_str(b, ", after ");
-	add_seconds(b, at->took_ms);
+	add_time(b, at->took_ms);
 	if (at->retry_after_ms) {
 		cn_buf_add_str(b, ", asked to wait ");
-		add_seconds(b, at->retry_after_ms);
+		add_time(b, at->retry_after_ms);
 	}
 	cn_buf_add_char(b, '\n');
 }
@@ -288,10 +292,10 @@ static void add_outcome(const struct cn_page_out *o, const struct cn_turn_record
 	struct cn_buf *b = o->b;
 
 	cn_buf_add_str(b, " (");
-	add_seconds(b, t->took_ms);
+	add_time(b, t->took_ms);
 	if (t->first_byte_ms) {
 		cn_buf_add_str(b, ", first byte after ");
-		add_seconds(b, t->first_byte_ms);
+		add_time(b, t->first_byte_ms);
 	}
 	add_figure(b, t->usage.has_input, t->usage.input, "tokens in");
 	add_figure(b, t->usage.has_cache_read, t->usage.cache_read, "from cache");

@@ -327,9 +327,9 @@ static void people_see_who_said_what_and_what_failed(void **state)
 	} cases[] = {
 	    {CN_EXPORT_TRANSCRIPT,
 	     {"2026-11-21 03:46:37 user\n    do it\n    now\n",
-	      "assistant kimi/k2 (2.3 s, first byte after 0.4 s, 12 tokens in, 34 out, "
+	      "assistant kimi/k2 (2.3 s, first byte after 400 ms, 12 tokens in, 34 out, "
 	      "end_turn)\n",
-	      "    anthropic/opus: overloaded (HTTP 529), overloaded_error, after 0.2 s\n"
+	      "    anthropic/opus: overloaded (HTTP 529), overloaded_error, after 250 ms\n"
 	      "    kimi/k2: ok, after 2.0 s\n",
 	      "    by anthropic/opus\n    (thinking)\n    hm\n    by kimi/k2\n    I read.\n",
 	      "    → Read\n    {\"path\":\"x\"}\n", "← failed t1\n    no ```` such file\n",
@@ -337,7 +337,7 @@ static void people_see_who_said_what_and_what_failed(void **state)
 	    {CN_EXPORT_MARKDOWN,
 	     {"# Session s-1\n\nOwner: anna\n\nProject: p\n\n",
 	      "## 2026-11-21 03:46:37 user\n\ndo it\nnow\n\n",
-	      "- anthropic/opus: overloaded (HTTP 529), overloaded_error, after 0.2 s\n",
+	      "- anthropic/opus: overloaded (HTTP 529), overloaded_error, after 250 ms\n",
 	      "→ Read\n\n```json\n{\"path\":\"x\"}\n```\n\n",
 	      "`````\nno ```` such file\n`````\n"}},
 	};
