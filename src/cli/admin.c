@@ -175,26 +175,33 @@ static int call(struct call *c, const char *method, const char *path, struct cn_
 	return failed ? failed : read_head(c, reterr);
 }
 
-static int finish(struct call *c, int failed, int *retstatus, struct cn_buf *retbody,
+static int finish(struct call *c, int failed, struct cn_admin_answer *ret,
                   struct cn_error *reterr)
 {
-	CN_AUTO(cn_buf) piece = {0};
+	struct cn_admin_answer answer = {.status = c->status};
 
 	if (!failed)
-		failed = read_piece(c, &piece, reterr);
-	if (!failed && cn_json_check(cn_buf_view(&piece), NULL))
+		failed = read_piece(c, &answer.body, reterr);
+	if (!failed && cn_json_check(cn_buf_view(&answer.body), NULL))
 		failed = cn_fail(reterr, CN_E_IO, "the router's answer is no JSON");
-	if (!failed) {
-		*retstatus = c->status;
-		cn_buf_clear(retbody);
-		cn_buf_add_view(retbody, cn_buf_view(&piece));
+	if (failed) {
+		cn_admin_answer_done(&answer);
+	} else {
+		cn_admin_answer_done(ret);
+		*ret = answer;
 	}
-	cn_wipe(piece.p, piece.cap);
 	return failed;
 }
 
+void cn_admin_answer_done(struct cn_admin_answer *a)
+{
+	cn_wipe(a->body.p, a->body.cap);
+	cn_buf_done(&a->body);
+	a->status = 0;
+}
+
 int cn_cli__admin_call(const char *socket, const char *method, const char *path,
-                       struct cn_view body, int *retstatus, struct cn_buf *retbody,
+                       struct cn_view body, struct cn_admin_answer *ret,
                        struct cn_error *reterr)
 {
 	struct call c = {.fd = -1};
@@ -202,20 +209,20 @@ int cn_cli__admin_call(const char *socket, const char *method, const char *path,
 
 	if (!failed)
 		failed = call(&c, method, path, body, reterr);
-	failed = finish(&c, failed, retstatus, retbody, reterr);
+	failed = finish(&c, failed, ret, reterr);
 	call_done(&c);
 	return failed;
 }
 
-int cn_cli__admin_lease(const char *socket, struct cn_view body, int *retfd, int *retstatus,
-                        struct cn_buf *retbody, struct cn_error *reterr)
+int cn_cli__admin_lease(const char *socket, struct cn_view body, int *retfd,
+                        struct cn_admin_answer *ret, struct cn_error *reterr)
 {
 	struct call c = {.fd = -1};
 	int failed = call_connect(&c, socket, reterr);
 
 	if (!failed)
 		failed = call(&c, "POST", "/api/run", body, reterr);
-	failed = finish(&c, failed, retstatus, retbody, reterr);
+	failed = finish(&c, failed, ret, reterr);
 	if (!failed) {
 		*retfd = c.status == 200 ? c.fd : -1;
 		if (c.status == 200)
@@ -225,13 +232,15 @@ int cn_cli__admin_lease(const char *socket, struct cn_view body, int *retfd, int
 	return failed;
 }
 
-int cn_cli__admin_refused(int code, int status, struct cn_view body,
+int cn_cli__admin_refused(int code, const struct cn_admin_answer *answer,
                           struct cn_error *reterr)
 {
 	CN_AUTO(cn_arena) a = {0};
-	struct cn_view text = cn_json_text(&a, cn_json_get(cn_json_root(body), "error"));
+	struct cn_view text = cn_json_text(
+	    &a, cn_json_get(cn_json_root(cn_buf_view(&answer->body)), "error"));
 
 	if (!text.n)
-		return cn_fail(reterr, code, "the router answered with status %d", status);
+		return cn_fail(reterr, code, "the router answered with status %d",
+		               answer->status);
 	return cn_fail(reterr, code, "%.*s", CN_VIEW_ARG(text));
 }

@@ -103,14 +103,16 @@ static void make_request(const struct session *s, struct cn_buf *b)
 }
 
 /* CN_E_NOT_FOUND: no router; CN_E_BUSY: one that stops. */
-static int try_lease(struct session *s, struct cn_buf *answer, struct cn_error *reterr)
+static int try_lease(struct session *s, struct cn_admin_answer *answer,
+                     struct cn_error *reterr)
 {
 	CN_AUTO(cn_buf) request = {0};
 	int status, failed;
 
 	make_request(s, &request);
 	failed = cn_cli__admin_lease(s->paths.admin_socket, cn_buf_view(&request),
-	                             &s->lease, &status, answer, reterr);
+	                             &s->lease, answer, reterr);
+	status = answer->status;
 	if (failed == CN_E_IO)
 		return cn_fail(reterr, CN_E_BUSY, "the router is stopping");
 	if (failed || status == 200)
@@ -118,7 +120,7 @@ static int try_lease(struct session *s, struct cn_buf *answer, struct cn_error *
 	return cn_cli__admin_refused(status == 409   ? CN_E_CONFIG
 	                             : status == 503 ? CN_E_BUSY
 	                                             : CN_E_FAIL,
-	                             status, cn_buf_view(answer), reterr);
+	                             answer, reterr);
 }
 
 static int launch(struct session *s, struct cn_error *reterr)
@@ -142,7 +144,7 @@ static int launch(struct session *s, struct cn_error *reterr)
 }
 
 /* A lease of the router that runs, or of one started for it. */
-static int lease_or_launch(struct session *s, struct cn_buf *answer,
+static int lease_or_launch(struct session *s, struct cn_admin_answer *answer,
                            struct cn_error *reterr)
 {
 	uint64_t began = cn_clock_ms(), limit = STOPPING_MS;
@@ -170,7 +172,8 @@ static int lease_or_launch(struct session *s, struct cn_buf *answer,
 	}
 }
 
-static int acquire(struct session *s, struct cn_buf *answer, struct cn_error *reterr)
+static int acquire(struct session *s, struct cn_admin_answer *answer,
+                   struct cn_error *reterr)
 {
 	int failed = cn_cli__make_dir(s->paths.data_dir, reterr), lock;
 
@@ -190,7 +193,7 @@ static int acquire(struct session *s, struct cn_buf *answer, struct cn_error *re
 /* The client goes on with the address and the token it has; only who answers is new. */
 static bool recover(struct session *s)
 {
-	CN_AUTO(cn_buf) answer = {0};
+	CN_AUTO(cn_admin_answer) answer = {0};
 	struct cn_error err = {0};
 	int failed;
 
@@ -230,8 +233,11 @@ static _Noreturn void become_client(const struct session *s,
 	(void)sigprocmask(SIG_SETMASK, &s->user_mask, NULL);
 	cn_cli__before_exec(cli);
 	if (!why) {
+		char **argv;
+
 		/* args[] ends with NULL (parse.c), and exec does not write to it. */
-		(void)execvp(cli->args[0], (char **)(uintptr_t)cli->args);
+		memcpy(&argv, &cli->args, sizeof(argv));
+		(void)execvp(argv[0], argv);
 		why = errno;
 	}
 	(void)!write(report, &why, sizeof(why));
@@ -340,20 +346,20 @@ static const char *address_of(struct cn_cli *cli, struct cn_view url)
 static int run_client(struct session *s, struct cn_error *reterr)
 {
 	struct cn_cli *cli = s->cli;
-	CN_AUTO(cn_buf) answer = {0};
+	CN_AUTO(cn_admin_answer) answer = {0};
 	struct cn_client_env env;
 	struct cn_json json;
-	pid_t client;
+	pid_t client = 0;
 	int failed = acquire(s, &answer, reterr);
 
 	if (failed)
 		return failed;
-	json = cn_json_root(cn_buf_view(&answer));
+	json = cn_json_root(cn_buf_view(&answer.body));
 	s->name =
 	    cn_arena_dup(&cli->arena, cn_json_text(&cli->arena, cn_json_get(json, "name")));
 	s->listen = address_of(cli, cn_json_text(&cli->arena, cn_json_get(json, "url")));
-	cn_cli__client_env(cli, cn_buf_view(&answer), &env);
-	cn_wipe(answer.p, answer.cap);
+	cn_cli__client_env(cli, cn_buf_view(&answer.body), &env);
+	cn_admin_answer_done(&answer);
 	take_signals(s);
 	failed = start_client(s, &env, &client, reterr);
 	if (!failed && client)

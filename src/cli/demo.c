@@ -42,17 +42,18 @@ static const struct cn_example examples[] = {{"demo", "Shows it"}, {0}};
 static const struct {
 	const char *step, *text;
 } turns[] = {
-    {"ok", "nothing: it answers"},
-    {"status 429 retry-after=1", "rate limit: 429, try again in 1 s"},
-    {"status 529", "overloaded: 529"},
-    {"status 500", "internal error: 500"},
-    {"refuse", "the connection is refused"},
-    {"hang", "takes the request and says nothing"},
-    {"error-body", "200, and an error for a body"},
-    {"error-event", "an error event in the stream"},
-    {"end-early", "the stream ends before any content"},
-    {"ok", "nothing: it answers"},
+    {"always ok", "nothing: it answers"},
+    {"always status 429 retry-after=1", "rate limit: 429, try again in 1 s"},
+    {"always status 529", "overloaded: 529"},
+    {"always status 500", "internal error: 500"},
+    {"always refuse", "the connection is refused"},
+    {"always hang", "takes the request and says nothing"},
+    {"always error-body", "200, and an error for a body"},
+    {"always error-event", "an error event in the stream"},
+    {"always end-early", "the stream ends before any content"},
+    {"always ok", "nothing: it answers"},
 };
+#define ALWAYS  (sizeof("always ") - 1) /* before each step */
 #define N_TURNS (sizeof(turns) / sizeof(turns[0]))
 
 struct demo {
@@ -61,8 +62,11 @@ struct demo {
 	char *home;            /* in arena */
 	/* The provider's thread has the loop from start to join. */
 	uv_loop_t loop;
-	uv_async_t stop;
+	uv_async_t call;
 	uv_thread_t thread;
+	uv_sem_t done;           /* it has done what it was called for */
+	const char *step;        /* of `first` from now on; NULL: end */
+	struct cn_error mistake; /* of that step */
 	struct cn_provider *provider;
 	bool looping, threaded;
 	unsigned first, second; /* ports */
@@ -84,12 +88,31 @@ static void on_interrupt(int number)
 
 /* ---- the provider ---- */
 
-static void on_stop(uv_async_t *async)
+/* On the provider's loop; whoever called waits for `done`. */
+static void on_call(uv_async_t *async)
 {
 	struct demo *d = async->data;
 
-	cn_provider_close(cn_steal(&d->provider));
-	uv_close((uv_handle_t *)async, NULL);
+	d->mistake = (struct cn_error){0};
+	if (d->step) {
+		(void)cn_provider_script(d->provider, "first", cn_view_str(d->step),
+		                         &d->mistake);
+	} else {
+		cn_provider_close(cn_steal(&d->provider));
+		uv_close((uv_handle_t *)async, NULL);
+	}
+	uv_sem_post(&d->done);
+}
+
+/* Calls the thread; the semaphore orders its reads and writes with ours. */
+static int tell_provider(struct demo *d, const char *step, struct cn_error *reterr)
+{
+	d->step = step;
+	(void)uv_async_send(&d->call); /* cannot fail on a live handle */
+	uv_sem_wait(&d->done);
+	if (d->mistake.code)
+		*reterr = d->mistake;
+	return d->mistake.code;
 }
 
 static void provide(void *self)
@@ -102,18 +125,16 @@ static void provide(void *self)
 static int make_provider(struct demo *d, struct cn_error *reterr)
 {
 	struct cn_provider_opts opts = {.loop = &d->loop};
-	CN_AUTO(cn_buf) script = {0};
 	int failed;
 
-	for (size_t i = 0; i < N_TURNS; i++)
-		cn_buf_printf(&script, "%s%s", i ? "; " : "", turns[i].step);
-	if (uv_loop_init(&d->loop) || uv_async_init(&d->loop, &d->stop, on_stop))
+	if (uv_loop_init(&d->loop) || uv_async_init(&d->loop, &d->call, on_call) ||
+	    uv_sem_init(&d->done, 0))
 		return cn_fail(reterr, CN_E_FAIL, "the provider's loop cannot be made");
-	d->stop.data = d;
+	d->call.data = d;
 	d->looping = true;
 	d->provider = cn_provider_new(&opts);
 	failed =
-	    cn_provider_add(d->provider, "first", cn_buf_view(&script), &d->first, reterr);
+	    cn_provider_add(d->provider, "first", CN_VIEW("always ok"), &d->first, reterr);
 	if (!failed)
 		failed = cn_provider_add(d->provider, "second", CN_VIEW("always ok"),
 		                         &d->second, reterr);
@@ -130,15 +151,18 @@ static int start_thread(struct demo *d, struct cn_error *reterr)
 
 static void stop_provider(struct demo *d)
 {
+	struct cn_error none;
+
 	if (!d->looping)
 		return;
 	if (d->threaded) {
-		(void)uv_async_send(&d->stop); /* cannot fail on a live handle */
+		(void)tell_provider(d, NULL, &none); /* its end makes no mistake */
 		uv_thread_join(&d->thread);
 	} else {
-		on_stop(&d->stop);
+		on_call(&d->call);
 		uv_run(&d->loop, UV_RUN_DEFAULT);
 	}
+	uv_sem_destroy(&d->done);
 	cn_assert(uv_loop_close(&d->loop) == 0);
 }
 
@@ -174,15 +198,14 @@ static int write_policy(const struct demo *d, struct cn_error *reterr)
 }
 
 /* One admin call that must succeed. */
-static int ask(struct demo *d, const char *path, struct cn_view body, struct cn_buf *answer,
-               struct cn_error *reterr)
+static int ask(struct demo *d, const char *path, struct cn_view body,
+               struct cn_admin_answer *answer, struct cn_error *reterr)
 {
-	int status, failed = cn_cli__admin_call(d->paths.admin_socket, "POST", path, body,
-	                                        &status, answer, reterr);
+	int failed =
+	    cn_cli__admin_call(d->paths.admin_socket, "POST", path, body, answer, reterr);
 
-	if (!failed && status != 200)
-		failed =
-		    cn_cli__admin_refused(CN_E_FAIL, status, cn_buf_view(answer), reterr);
+	if (!failed && answer->status != 200)
+		failed = cn_cli__admin_refused(CN_E_FAIL, answer, reterr);
 	return failed;
 }
 
@@ -195,8 +218,9 @@ static int start_router(struct demo *d, struct cn_error *reterr)
 	    .passphrase_fd = -1,
 	    .key_fd = -1,
 	};
-	CN_AUTO(cn_buf) answer = {0};
+	CN_AUTO(cn_admin_answer) answer = {0};
 	struct cn_view url, port;
+	struct cn_json json;
 	uint64_t n;
 	int failed = write_policy(d, reterr);
 
@@ -207,9 +231,9 @@ static int start_router(struct demo *d, struct cn_error *reterr)
 		    ask(d, "/api/tokens", CN_VIEW("{\"name\":\"demo\"}"), &answer, reterr);
 	if (failed)
 		return failed;
-	d->token = cn_arena_dup(
-	    a, cn_json_text(a, cn_json_get(cn_json_root(cn_buf_view(&answer)), "token")));
-	url = cn_json_text(a, cn_json_get(cn_json_root(cn_buf_view(&answer)), "url"));
+	json = cn_json_root(cn_buf_view(&answer.body));
+	d->token = cn_arena_dup(a, cn_json_text(a, cn_json_get(json, "token")));
+	url = cn_json_text(a, cn_json_get(json, "url"));
 	for (port = url; cn_view_split(&url, ':', &port);)
 		;
 	if (!cn_view_u64(port, &n))
@@ -296,7 +320,7 @@ static void show_summary(struct demo *d)
 		const char *failed = failure(d, t);
 
 		cn_cli__cell_number(cli, &l, i + 1);
-		cn_cli__cell(cli, &l, cn_view_str(turns[i].step));
+		cn_cli__cell(cli, &l, cn_view_str(turns[i].step + ALWAYS));
 		if (*failed)
 			cn_cli__cell(cli, &l, cn_view_str(failed));
 		else
@@ -343,7 +367,7 @@ static void print_json(struct demo *d, const char *session, bool keep)
 
 		cn_buf_add_str(&b, i ? ",{" : "[{");
 		cn_json_add_u64(&b, "turn", i + 1);
-		cn_json_add_text(&b, "first", cn_view_str(turns[i].step));
+		cn_json_add_text(&b, "first", cn_view_str(turns[i].step + ALWAYS));
 		cn_json_add_u64(&b, "status", (uint64_t)t->status);
 		cn_json_add_text(&b, "attempts", cn_view_str(t->attempts));
 		cn_json_add_text(&b, "answered", cn_view_str(t->used));
@@ -363,7 +387,7 @@ static int play(struct demo *d, bool keep, struct cn_error *reterr)
 {
 	struct cn_cli *cli = d->cli;
 	struct cn_demo_client client;
-	CN_AUTO(cn_buf) answer = {0};
+	CN_AUTO(cn_admin_answer) answer = {0};
 	int failed = 0;
 
 	if (!cli->common.json)
@@ -381,6 +405,8 @@ static int play(struct demo *d, bool keep, struct cn_error *reterr)
 		/* A failure lets `first` rest, so the next turn would not come to it: the
 		 * rest is forgotten, so that every failure is shown, one a turn. */
 		failed = ask(d, "/api/reset", CN_VIEW("{}"), &answer, reterr);
+		if (!failed)
+			failed = tell_provider(d, turns[d->n].step, reterr);
 		if (failed)
 			break;
 		d->whole += cn_demo_client_turn(&client, TURN_MS, t);

@@ -105,10 +105,11 @@ static void print_env(struct cn_cli *cli, const struct cn_client_env *env,
 static int run(struct cn_cli *cli, struct cn_error *reterr)
 {
 	const struct opts *o = cli->opts;
-	CN_AUTO(cn_buf) request = {0}, answer = {0}, name = {0};
+	CN_AUTO(cn_buf) request = {0}, name = {0};
+	CN_AUTO(cn_admin_answer) answer = {0};
 	struct cn_client_env env;
 	struct cn_paths p;
-	int status, failed = cn_cli__paths(cli, &p, reterr);
+	int failed = cn_cli__paths(cli, &p, reterr);
 
 	if (failed)
 		return failed;
@@ -121,19 +122,17 @@ static int run(struct cn_cli *cli, struct cn_error *reterr)
 		cn_json_add_text(&request, "chain", cn_view_str(o->chain));
 	cn_buf_add_char(&request, '}');
 	failed = cn_cli__admin_call(p.admin_socket, "POST", "/api/tokens",
-	                            cn_buf_view(&request), &status, &answer, reterr);
+	                            cn_buf_view(&request), &answer, reterr);
 	if (failed == CN_E_NOT_FOUND)
 		return cn_fail(
 		    reterr, failed,
 		    "no router is running here; start one with `continuo serve`, "
 		    "or the client with `continuo run`");
-	if (!failed && status != 200)
-		failed =
-		    cn_cli__admin_refused(CN_E_FAIL, status, cn_buf_view(&answer), reterr);
+	if (!failed && answer.status != 200)
+		failed = cn_cli__admin_refused(CN_E_FAIL, &answer, reterr);
 	if (failed)
 		return failed;
-	cn_cli__client_env(cli, cn_buf_view(&answer), &env);
-	cn_wipe(answer.p, answer.cap);
+	cn_cli__client_env(cli, cn_buf_view(&answer.body), &env);
 	print_env(cli, &env, cli->common.json ? "settings" : o->format);
 	return 0;
 }

@@ -45,14 +45,14 @@ static void make_argv(struct cn_cli *cli, const struct cn_paths *paths,
                       const struct cn_launch *how, const char *ready, struct argv *a)
 {
 	const struct cn_common *c = &cli->common;
-	bool own_home = c->home || (getenv("CONTINUO_HOME") && *getenv("CONTINUO_HOME"));
+	const char *home = c->home ? c->home : getenv("CONTINUO_HOME");
 
 	push(a, "continuo", "serve");
 	push(a, "--ready-file", ready);
 	/* As absolute paths: the child works in the root directory. */
 	if (how->home)
 		push(a, "--home", how->home);
-	else if (own_home)
+	else if (home && *home)
 		push(a, "--home", paths->config_dir);
 	if (how->policy)
 		push(a, "--policy", how->policy);
@@ -81,8 +81,7 @@ static _Noreturn void become_router(const struct argv *a, int log, bool own_sess
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	sigset_t none;
 
-	for (size_t i = 0; i < a->n; i++)
-		argv[i] = (char *)(uintptr_t)a->v[i]; /* exec does not write to them */
+	memcpy(argv, a->v, a->n * sizeof(a->v[0])); /* exec does not write to the words */
 	for (size_t i = 0; i < sizeof(not_its_business) / sizeof(char *); i++)
 		(void)unsetenv(not_its_business[i]);
 	sigemptyset(&none);

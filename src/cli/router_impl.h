@@ -10,22 +10,26 @@
 /* ---- admin.c: a blocking client of the admin socket (src/app/admin.c says what it
  * answers) ---- */
 
-/*
- * One call.  *retbody gets the JSON, whatever the status.  CN_E_NOT_FOUND: no router
- * answers on the socket; CN_E_IO: it broke off.
- */
+struct cn_admin_answer {
+	int status;
+	struct cn_buf body; /* owned: one JSON value, whatever the status */
+};
+/* Wipes: it may hold a new token.  Starts from {0}. */
+void cn_admin_answer_done(struct cn_admin_answer *a);
+
+/* One call.  CN_E_NOT_FOUND: no router answers on the socket; CN_E_IO: it broke off. */
 int cn_cli__admin_call(const char *socket, const char *method, const char *path,
-                       struct cn_view body, int *retstatus, struct cn_buf *retbody,
+                       struct cn_view body, struct cn_admin_answer *ret,
                        struct cn_error *reterr) CN_MUST_CHECK;
 /*
- * POST /api/run.  With *retstatus 200 the connection, *retfd, is the lease, which lasts
- * until the caller closes it or the router dies, and *retbody is its first line; else
- * *retfd is -1.  Fails as above.
+ * POST /api/run.  With status 200 the connection, *retfd, is the lease, which lasts until
+ * the caller closes it or the router dies, and the answer is its first line; else *retfd is
+ * -1.  Fails as above.
  */
-int cn_cli__admin_lease(const char *socket, struct cn_view body, int *retfd, int *retstatus,
-                        struct cn_buf *retbody, struct cn_error *reterr) CN_MUST_CHECK;
+int cn_cli__admin_lease(const char *socket, struct cn_view body, int *retfd,
+                        struct cn_admin_answer *ret, struct cn_error *reterr) CN_MUST_CHECK;
 /* The router's own words for a status that is not 200, under that code. */
-int cn_cli__admin_refused(int code, int status, struct cn_view body,
+int cn_cli__admin_refused(int code, const struct cn_admin_answer *answer,
                           struct cn_error *reterr);
 
 /* ---- launch.c: a router as a child ---- */

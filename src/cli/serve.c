@@ -52,7 +52,9 @@ static const struct cn_example examples[] = {
 
 static bool known_generation(void *self, const unsigned char id[16], uint64_t *ret)
 {
-	return cn_store_vault_generation(self, id, ret);
+	const struct cn_paths *paths = self;
+
+	return cn_store_vault_generation(paths->history, id, ret);
 }
 
 static int descriptor(uint64_t n, const char *option, int *ret, struct cn_error *reterr)
@@ -125,7 +127,7 @@ static int run(struct cn_cli *cli, struct cn_error *reterr)
 	               .may_prompt = !o->for_run,
 	               .accept_older = o->accept_older,
 	               .known_generation = known_generation,
-	               .self = (char *)(uintptr_t)p.history}, /* read only */
+	               .self = &p},
 	    .for_run = o->for_run,
 	    .log_set = cli->common.log || cli->common.log_level,
 	};

@@ -138,27 +138,28 @@ static void print_counters(struct cn_cli *cli, struct cn_json s)
 
 static int reset(struct cn_cli *cli, const char *socket, struct cn_error *reterr)
 {
-	CN_AUTO(cn_buf) request = {0}, answer = {0};
-	int status, failed;
+	CN_AUTO(cn_buf) request = {0};
+	CN_AUTO(cn_admin_answer) answer = {0};
+	int failed;
 
 	cn_buf_add_char(&request, '{');
 	if (cli->n_args)
 		cn_json_add_text(&request, "name", cn_view_str(cli->args[0]));
 	cn_buf_add_char(&request, '}');
 	failed = cn_cli__admin_call(socket, "POST", "/api/reset", cn_buf_view(&request),
-	                            &status, &answer, reterr);
-	if (!failed && status != 200)
-		failed =
-		    cn_cli__admin_refused(CN_E_FAIL, status, cn_buf_view(&answer), reterr);
+	                            &answer, reterr);
+	if (!failed && answer.status != 200)
+		failed = cn_cli__admin_refused(CN_E_FAIL, &answer, reterr);
 	return failed;
 }
 
 static int run(struct cn_cli *cli, struct cn_error *reterr)
 {
 	const struct opts *o = cli->opts;
-	CN_AUTO(cn_buf) answer = {0};
+	CN_AUTO(cn_admin_answer) answer = {0};
 	struct cn_paths p;
-	int status, failed;
+	struct cn_json json;
+	int failed;
 
 	if (cli->n_args && !o->reset)
 		return cn_fail(reterr, CN_E_USAGE, "a NAME goes with --reset");
@@ -167,19 +168,19 @@ static int run(struct cn_cli *cli, struct cn_error *reterr)
 		failed = reset(cli, p.admin_socket, reterr);
 	if (!failed)
 		failed = cn_cli__admin_call(p.admin_socket, "GET", "/api/status",
-		                            (struct cn_view){0}, &status, &answer, reterr);
-	if (!failed && status != 200)
-		failed =
-		    cn_cli__admin_refused(CN_E_FAIL, status, cn_buf_view(&answer), reterr);
+		                            (struct cn_view){0}, &answer, reterr);
+	if (!failed && answer.status != 200)
+		failed = cn_cli__admin_refused(CN_E_FAIL, &answer, reterr);
 	if (failed)
 		return failed;
 	if (cli->common.json) {
-		cn_cli__print(cli, "%.*s\n", CN_VIEW_ARG(cn_buf_view(&answer)));
+		cn_cli__print(cli, "%.*s\n", CN_VIEW_ARG(cn_buf_view(&answer.body)));
 		return 0;
 	}
-	print_router(cli, cn_json_root(cn_buf_view(&answer)));
-	print_cooldowns(cli, cn_json_root(cn_buf_view(&answer)));
-	print_counters(cli, cn_json_root(cn_buf_view(&answer)));
+	json = cn_json_root(cn_buf_view(&answer.body));
+	print_router(cli, json);
+	print_cooldowns(cli, json);
+	print_counters(cli, json);
 	return 0;
 }
 

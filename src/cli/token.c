@@ -5,129 +5,18 @@
  * are put into the store here, under the same rules as src/app/access.c: a token is known
  * by its keyed hash, and its text is seen once.  Main thread.
  */
+#include "open_impl.h"
 #include "router_impl.h"
 
 #include <unistd.h>
 
 #include "continuo/clock.h"
-#include "continuo/config.h"
 #include "continuo/hash.h"
 #include "continuo/json.h"
 #include "continuo/store.h"
 #include "continuo/vault.h"
 
 #define NAME_MAX_BYTES 60 /* design/product.md, "All keys" */
-
-/* ---- the store, when no router runs ---- */
-
-struct data {
-	struct cn_vault *vault; /* owned */
-	struct cn_store *store; /* owned */
-	uint64_t max_size, retention_ms;
-	bool network_fs;
-	const char *key_file; /* in arena */
-	bool require_mlock;
-};
-
-static void data_done(struct data *d)
-{
-	if (d->store)
-		d->store = cn_store_close(d->store);
-	if (d->vault)
-		d->vault = cn_vault_close(d->vault);
-}
-
-static bool known_generation(void *self, const unsigned char id[16], uint64_t *ret)
-{
-	return cn_store_vault_generation(self, id, ret);
-}
-
-static void seal(void *self, struct cn_view ad, struct cn_view plain, struct cn_buf *b)
-{
-	cn_vault_seal(self, ad, plain, b);
-}
-
-static int unseal(void *self, struct cn_view ad, struct cn_view sealed, struct cn_buf *ret,
-                  struct cn_error *reterr)
-{
-	return cn_vault_open_sealed(self, ad, sealed, ret, reterr);
-}
-
-static struct cn_hash node_hash(void *self, const struct cn_view *views, size_t n)
-{
-	return cn_vault_hash(self, CN_VAULT_HASH_NODE, views, n);
-}
-
-/* A policy that is broken or not there yet is no reason not to make tokens. */
-static void read_policy(struct cn_cli *cli, const struct cn_paths *p, struct data *d)
-{
-	struct cn_config_opts opts = {.path = p->policy};
-	struct cn_policy *policy;
-
-	d->key_file = p->vault_key;
-	d->max_size = (uint64_t)10 << 30;
-	if (access(p->policy, R_OK) < 0 || cn_config_load(&opts, &policy, NULL))
-		return;
-	if (policy->vault_key_file)
-		d->key_file =
-		    cn_arena_dup(&cli->arena, cn_view_str(policy->vault_key_file));
-	d->require_mlock = policy->require_mlock;
-	d->max_size = policy->history_max_size;
-	d->retention_ms = policy->retention_ms;
-	d->network_fs = policy->history_network_fs;
-	cn_policy_unref(policy);
-}
-
-static int open_vault(const struct cn_paths *p, struct data *d, struct cn_error *reterr)
-{
-	struct cn_unlock how = {
-	    .passphrase_fd = -1,
-	    .key_fd = -1,
-	    .key_file = d->key_file,
-	    .may_prompt = true,
-	    .require_mlock = d->require_mlock,
-	    .known_generation = known_generation,
-	    .self = (char *)(uintptr_t)p->history, /* read only */
-	};
-	int failed = cn_vault_open(p->vault, &how, &d->vault, reterr);
-
-	if (failed != CN_E_NOT_FOUND)
-		return failed;
-	failed = cn_cli__make_dir_of(p->vault, reterr);
-	if (!failed)
-		failed = cn_cli__make_dir_of(d->key_file, reterr);
-	if (!failed)
-		failed = cn_vault_create(p->vault, d->key_file, NULL, reterr);
-	return failed ? failed : cn_vault_open(p->vault, &how, &d->vault, reterr);
-}
-
-static int data_open(struct cn_cli *cli, const struct cn_paths *p, struct data *ret,
-                     struct cn_error *reterr)
-{
-	struct data d = {0};
-	int failed;
-
-	read_policy(cli, p, &d);
-	failed = open_vault(p, &d, reterr);
-	if (!failed)
-		failed = cn_cli__make_dir(p->history, reterr);
-	if (!failed) {
-		struct cn_store_opts opts = {
-		    .dir = p->history,
-		    .crypt = {seal, unseal, node_hash, d.vault},
-		    .max_size = d.max_size,
-		    .retention_ms = d.retention_ms,
-		    .network_fs = d.network_fs,
-		};
-
-		failed = cn_store_open(&opts, &d.store, reterr);
-	}
-	if (failed)
-		data_done(&d);
-	else
-		*ret = d;
-	return failed;
-}
 
 /* ---- add ---- */
 
@@ -253,8 +142,9 @@ static int add_offline(struct cn_cli *cli, const struct cn_paths *p, struct cn_b
 	};
 	unsigned char secret[32];
 	struct cn_view view;
-	struct data d;
-	int failed = data_open(cli, p, &d, reterr);
+	struct cn_data d;
+	int failed =
+	    cn_cli__open_data(cli, p, &(struct cn_open_opts){.write = true}, &d, reterr);
 
 	if (failed)
 		return failed;
@@ -275,28 +165,29 @@ static int add_offline(struct cn_cli *cli, const struct cn_paths *p, struct cn_b
 		r.hash = cn_vault_hash(d.vault, CN_VAULT_HASH_TOKEN, &view, 1);
 		failed = cn_store_token_put(d.store, &r, reterr);
 	}
-	data_done(&d);
+	cn_data_done(&d);
 	return failed;
 }
 
 static int add_online(struct cn_cli *cli, const struct cn_paths *p, struct cn_buf *text,
                       struct cn_error *reterr)
 {
-	CN_AUTO(cn_buf) request = {0}, answer = {0};
-	int status, failed;
+	CN_AUTO(cn_buf) request = {0};
+	CN_AUTO(cn_admin_answer) answer = {0};
+	int failed;
 
 	add_request(&request, cli->args[0], cli->opts);
 	failed = cn_cli__admin_call(p->admin_socket, "POST", "/api/tokens",
-	                            cn_buf_view(&request), &status, &answer, reterr);
+	                            cn_buf_view(&request), &answer, reterr);
 	if (failed)
 		return failed;
-	if (status != 200)
-		return cn_cli__admin_refused(status == 409 ? CN_E_EXISTS : CN_E_FAIL,
-		                             status, cn_buf_view(&answer), reterr);
+	if (answer.status != 200)
+		return cn_cli__admin_refused(answer.status == 409 ? CN_E_EXISTS : CN_E_FAIL,
+		                             &answer, reterr);
 	cn_buf_add_view(
-	    text, cn_json_text(&cli->arena,
-	                       cn_json_get(cn_json_root(cn_buf_view(&answer)), "token")));
-	cn_wipe(answer.p, answer.cap);
+	    text,
+	    cn_json_text(&cli->arena,
+	                 cn_json_get(cn_json_root(cn_buf_view(&answer.body)), "token")));
 	return 0;
 }
 
@@ -426,31 +317,41 @@ static void add_json_row(struct listing *to, struct cn_json t)
 	add_row(to, &r);
 }
 
+static int list_offline(struct listing *to, const struct cn_paths *p,
+                        struct cn_error *reterr)
+{
+	struct cn_open_opts opts = {.write = false};
+	struct cn_data d;
+	int failed = cn_cli__open_data(to->cli, p, &opts, &d, reterr);
+
+	if (failed == CN_E_NOT_FOUND)
+		return 0; /* nothing has ever been kept here */
+	if (failed)
+		return failed;
+	failed = cn_store_token_each(d.store, add_row, to, reterr);
+	cn_data_done(&d);
+	return failed;
+}
+
 static int run_list(struct cn_cli *cli, struct cn_error *reterr)
 {
 	struct listing to = {
 	    .cli = cli,
 	    .l = {.columns = columns, .n_columns = sizeof(columns) / sizeof(columns[0])}};
-	CN_AUTO(cn_buf) answer = {0};
+	CN_AUTO(cn_admin_answer) answer = {0};
 	struct cn_paths p;
-	struct data d;
-	int status, failed = cn_cli__paths(cli, &p, reterr);
+	int failed = cn_cli__paths(cli, &p, reterr);
 
 	if (failed)
 		return failed;
 	failed = cn_cli__admin_call(p.admin_socket, "GET", "/api/tokens",
-	                            (struct cn_view){0}, &status, &answer, reterr);
+	                            (struct cn_view){0}, &answer, reterr);
 	if (failed == CN_E_NOT_FOUND) {
-		failed = data_open(cli, &p, &d, reterr);
-		if (failed)
-			return failed;
-		failed = cn_store_token_each(d.store, add_row, &to, reterr);
-		data_done(&d);
-	} else if (!failed && status != 200) {
-		failed =
-		    cn_cli__admin_refused(CN_E_FAIL, status, cn_buf_view(&answer), reterr);
+		failed = list_offline(&to, &p, reterr);
+	} else if (!failed && answer.status != 200) {
+		failed = cn_cli__admin_refused(CN_E_FAIL, &answer, reterr);
 	} else if (!failed) {
-		struct cn_json json = cn_json_root(cn_buf_view(&answer));
+		struct cn_json json = cn_json_root(cn_buf_view(&answer.body));
 
 		for (struct cn_json_iter it = cn_json_iter(cn_json_get(json, "tokens"));
 		     cn_json_next(&it);)
@@ -470,12 +371,29 @@ static const struct cn_command cmd_token_list = {
 
 /* ---- rm ---- */
 
+static int rm_offline(struct cn_cli *cli, const struct cn_paths *p, struct cn_error *reterr)
+{
+	struct cn_open_opts opts = {.write = true};
+	struct cn_data d;
+	int failed;
+
+	if (access(p->vault, F_OK) < 0) /* nothing to make just to find it empty */
+		return cn_fail(reterr, CN_E_NOT_FOUND, "there is no token named '%s'",
+		               cli->args[0]);
+	failed = cn_cli__open_data(cli, p, &opts, &d, reterr);
+	if (failed)
+		return failed;
+	failed = cn_store_token_remove(d.store, cn_view_str(cli->args[0]), reterr);
+	cn_data_done(&d);
+	return failed;
+}
+
 static int run_rm(struct cn_cli *cli, struct cn_error *reterr)
 {
-	CN_AUTO(cn_buf) request = {0}, answer = {0};
+	CN_AUTO(cn_buf) request = {0};
+	CN_AUTO(cn_admin_answer) answer = {0};
 	struct cn_paths p;
-	struct data d;
-	int status, failed = cn_cli__paths(cli, &p, reterr);
+	int failed = cn_cli__paths(cli, &p, reterr);
 
 	if (failed)
 		return failed;
@@ -483,16 +401,12 @@ static int run_rm(struct cn_cli *cli, struct cn_error *reterr)
 	cn_json_add_text(&request, "name", cn_view_str(cli->args[0]));
 	cn_buf_add_char(&request, '}');
 	failed = cn_cli__admin_call(p.admin_socket, "POST", "/api/tokens/remove",
-	                            cn_buf_view(&request), &status, &answer, reterr);
+	                            cn_buf_view(&request), &answer, reterr);
 	if (failed == CN_E_NOT_FOUND) {
-		failed = data_open(cli, &p, &d, reterr);
-		if (failed)
-			return failed;
-		failed = cn_store_token_remove(d.store, cn_view_str(cli->args[0]), reterr);
-		data_done(&d);
-	} else if (!failed && status != 200) {
-		failed = cn_cli__admin_refused(status == 404 ? CN_E_NOT_FOUND : CN_E_FAIL,
-		                               status, cn_buf_view(&answer), reterr);
+		failed = rm_offline(cli, &p, reterr);
+	} else if (!failed && answer.status != 200) {
+		failed = cn_cli__admin_refused(
+		    answer.status == 404 ? CN_E_NOT_FOUND : CN_E_FAIL, &answer, reterr);
 	}
 	return failed;
 }

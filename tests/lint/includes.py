@@ -51,7 +51,7 @@ OUTSIDE = {
 # What comes with every C compiler and Unix.
 SYSTEM = re.compile(
     r'(arpa|linux|net|netinet|sys)/\w+\.h|'
-    r'(assert|cpuid|ctype|dirent|emmintrin|errno|fcntl|fnmatch|float|getopt|glob|grp|inttypes|'
+    r'(assert|cpuid|ctype|dirent|emmintrin|errno|fcntl|fnmatch|float|ftw|getopt|glob|grp|inttypes|'
     r'limits|locale|math|netdb|poll|pthread|pwd|sched|setjmp|signal|spawn|stdalign|stdarg|'
     r'stdatomic|stdbool|stddef|stdint|stdio|stdlib|stdnoreturn|string|strings|syslog|termios|'
     r'time|unistd|wchar)\.h')
