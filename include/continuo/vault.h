@@ -22,6 +22,9 @@ int cn_secret_read_fd(int fd, struct cn_secret **ret,
 int cn_secret_prompt(const char *prompt, struct cn_secret **ret,
                      struct cn_error *reterr) CN_MUST_CHECK;
 size_t cn_secret_size(const struct cn_secret *s);
+/* Characters of UTF-8: a passphrase that a person types has at least CN_PASSPHRASE_MIN. */
+size_t cn_secret_characters(const struct cn_secret *s);
+#define CN_PASSPHRASE_MIN 12
 /* In constant time: whether a passphrase was typed twice alike. */
 bool cn_secret_eq(const struct cn_secret *a, const struct cn_secret *b);
 

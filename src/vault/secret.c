@@ -65,6 +65,16 @@ size_t cn_secret_size(const struct cn_secret *s)
 	return s->n;
 }
 
+size_t cn_secret_characters(const struct cn_secret *s)
+{
+	const unsigned char *p = cn_secret__read(s);
+	size_t count = 0;
+	for (size_t i = 0; i < s->n; i++)
+		count += (p[i] & 0xc0) != 0x80;
+	cn_secret__rest(s);
+	return count;
+}
+
 const unsigned char *cn_secret__read(const struct cn_secret *s)
 {
 	if ((*s->readers)++ == 0) {

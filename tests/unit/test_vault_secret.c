@@ -105,6 +105,20 @@ static void secrets_compare_by_bytes(void **state)
 	}
 }
 
+static void length_is_counted_in_characters(void **state)
+{
+	static const struct {
+		const char *text;
+		size_t want;
+	} cases[] = {{"", 0}, {"twelve chars", 12}, {"\xc3\xa4\xe2\x82\xac", 2}};
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct cn_secret *s = secret(cases[i].text);
+		assert_int_equal(cn_secret_characters(s), cases[i].want);
+		cn_secret_free(s);
+	}
+}
+
 static void descriptor_gives_one_line(void **state)
 {
 	static const struct {
@@ -295,6 +309,7 @@ int main(void)
 	    cmocka_unit_test(provider_key_is_unreadable_but_while_lent),
 	    cmocka_unit_test(taking_wipes_the_giver),
 	    cmocka_unit_test(secrets_compare_by_bytes),
+	    cmocka_unit_test(length_is_counted_in_characters),
 	    cmocka_unit_test(descriptor_gives_one_line),
 	    cmocka_unit_test(second_line_is_left_for_the_next_reader),
 	    cmocka_unit_test(line_without_end_is_refused),
