@@ -46,7 +46,7 @@
 	X(REFUSAL, "refusal", "stop_reason refusal")                                      \
 	X(EMPTY_END, "empty-end", "end_turn without content")                             \
 	X(THINKING, "thinking", "thinks for N ms before it answers")                      \
-	X(BIG_HEAD, "big-head", "a response head of 100 KiB")                             \
+	X(BIG_HEAD, "big-head", "a response head of 70 KiB")                             \
 	X(DELAY, "delay", "answers after N ms")                                           \
 	X(FILE, "file", "plays a recorded answer: file PATH")
 
