@@ -139,8 +139,19 @@ static int launch(struct session *s, struct cn_error *reterr)
 		how.passphrase_fd = (int)s->opts->passphrase_fd;
 	if (s->opts->key_fd <= INT_MAX && !s->name)
 		how.key_fd = (int)s->opts->key_fd;
-	return failed ? failed
-	              : cn_cli__launch(s->cli, &s->paths, &how, &s->router, reterr);
+	if (!failed)
+		failed = cn_cli__launch(s->cli, &s->paths, &how, &s->router, reterr);
+	if (failed == CN_E_LOCKED) {
+		const char *why =
+		    cn_arena_dup(&s->cli->arena, cn_view_str(reterr->message));
+
+		/* The client's terminal is not the router's to ask on. */
+		return cn_fail(reterr, failed,
+		               "%s; give --passphrase-fd N, or start `continuo serve` in "
+		               "another terminal, where it can ask",
+		               why);
+	}
+	return failed;
 }
 
 /* A lease of the router that runs, or of one started for it. */

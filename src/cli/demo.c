@@ -95,8 +95,8 @@ static void on_call(uv_async_t *async)
 
 	d->mistake = (struct cn_error){0};
 	if (d->step) {
-		(void)cn_provider_script(d->provider, "first", cn_view_str(d->step),
-		                         &d->mistake);
+		d->mistake.code = cn_provider_script(d->provider, "first",
+		                                     cn_view_str(d->step), &d->mistake);
 	} else {
 		cn_provider_close(cn_steal(&d->provider));
 		uv_close((uv_handle_t *)async, NULL);

@@ -390,6 +390,22 @@ def a_second_serve_is_refused():
         holds(answer.stderr, 'another', 'why')
 
 
+def a_locked_vault_is_opened_by_a_descriptor():
+    with Home() as h:
+        h.call('run', '--', 'true')
+        until(lambda: h.status() is None, 'the router to end')
+        os.rename(h.path('vault.key'), h.path('elsewhere'))
+        answer = h.call('run', '--', 'true')
+        equal(answer.returncode, 4, 'exit status')
+        holds(answer.stderr, '--passphrase-fd', 'what to do')
+        with open(h.path('elsewhere'), 'rb') as key:
+            answer = subprocess.run(
+                [BIN, '--home', h.dir, 'run', '--key-fd', str(key.fileno()), '--', 'true'],
+                env=clean_env(), pass_fds=[key.fileno()], stdin=subprocess.DEVNULL,
+                capture_output=True, text=True, timeout=LIMIT)
+        equal((answer.returncode, answer.stderr), (0, ''), 'with the key on a descriptor')
+
+
 # ---- env, status, token ----
 
 def env_can_be_used_by_a_shell():
@@ -527,6 +543,7 @@ TESTS = [
     a_broken_policy_is_named_with_its_place,
     a_taken_port_is_said_to_be,
     a_second_serve_is_refused,
+    a_locked_vault_is_opened_by_a_descriptor,
     env_can_be_used_by_a_shell,
     env_has_other_forms,
     env_and_status_need_a_router,
