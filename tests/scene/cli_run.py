@@ -73,7 +73,11 @@ class Home:
         if pid:
             os.kill(pid, signal.SIGKILL)
             until(lambda: not alive(pid), 'the router to be gone')
-        shutil.rmtree(self.dir)
+        until(self.removed, 'the home to be empty: a router may still be leaving it')
+
+    def removed(self):
+        shutil.rmtree(self.dir, ignore_errors=True)
+        return not os.path.exists(self.dir)
 
     def path(self, name):
         return os.path.join(self.dir, name)
