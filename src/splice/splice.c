@@ -201,6 +201,8 @@ static const char *on_start(struct cn_splice *s, const struct cn_event *ev)
 	return NULL;
 }
 
+static const char *close_before_next(struct cn_splice *s);
+
 /* A call whose stop was seen: may it be given?  What does not check waits for the stop
  * reason. */
 static void tool_whole(struct cn_splice *s, struct cn_block *block)
@@ -215,8 +217,11 @@ static void tool_whole(struct cn_splice *s, struct cn_block *block)
 	block->whole = true;
 	if (block->given)
 		write_stop(s, block);
-	else if (s->stage == CN_SPLICE_COMMITTED)
+	else if (s->stage == CN_SPLICE_COMMITTED) {
+		(void)close_before_next(
+		    s); /* live calls are given already: nothing to refuse */
 		give(s, block);
+	}
 }
 
 static void close_open(struct cn_splice *s, struct cn_open *open)
@@ -303,7 +308,7 @@ static const char *on_block_start(struct cn_splice *s, const struct cn_event *ev
 		return NULL; /* the same start twice: seen, and harmless */
 	if (open && open->block->type == CN_BLOCK_TOOL_USE)
 		return "a tool call without its stop";
-	if (is_live(s, ev->block) && (bad = close_before_next(s)))
+	if ((bad = close_before_next(s)))
 		return bad;
 	if (s->n_open == CN_OPEN_MAX)
 		return "too many blocks open at once";
@@ -315,14 +320,11 @@ static const char *on_block_start(struct cn_splice *s, const struct cn_event *ev
 		choose_id(s, block);
 	if (block->type == CN_BLOCK_THINKING && !s->thinking_since_ms)
 		s->thinking_since_ms = now_ms ? now_ms : 1;
-	/* A call's input in its start counts only if no delta follows: see on_block_stop().
-	 */
+	/* A call's input in its start counts only without deltas: on_block_stop(). */
 	if (ev->text.n && block->type != CN_BLOCK_TOOL_USE &&
 	    (bad = append(s, block, &block->body, ev->text)))
 		return bad;
-	/* A text block shows itself with its first character, so that an empty one never
-	 * does. */
-	if (s->stage == CN_SPLICE_COMMITTED && is_live(s, block->type))
+	if (s->stage == CN_SPLICE_COMMITTED && may_give(s, block))
 		give(s, block);
 	return NULL;
 }
