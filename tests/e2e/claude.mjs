@@ -9,7 +9,7 @@ const STEPS = 6
 
 const FAILURES = [
   'status 429 retry-after=2', 'status 529', 'status 500', 'status 503', 'status 401', 'status 402', 'refuse', 'hang', 'silent', 'error-body',
-  'html', 'nothing', 'reset', 'error-event', 'end-early', 'garbage', 'bad-tool', 'pings',
+  'html', 'nothing', 'reset', 'error-event', 'end-early', 'garbage', 'close', 'redirect', 'pings',
 ]
 
 function environment(dir) {

@@ -16,7 +16,7 @@ const TOOLS = [{
 const FAILURES = [
   'ok', 'status 429 retry-after=1', 'status 529', 'status 500', 'status 400 message=prompt_format', 'refuse', 'hang', 'silent',
   'error-body', 'html', 'nothing', 'reset', 'close', 'error-event', 'end-early', 'garbage', 'redirect', 'encoded', 'whole',
-  'no-names', 'crlf', 'trickle', 'bad-tool', 'unknown-tool', 'no-stop', 'empty-end', 'thinking', 'pings',
+  'no-names', 'crlf', 'trickle', 'no-stop', 'empty-end', 'thinking', 'pings',
 ]
 
 async function conversation(client, stream) {
@@ -65,7 +65,8 @@ for (const stream of [true, false]) {
         const done = await conversation(client, stream)
         same(done.last, 'All 2 steps are done.', 'the last text')
         check(done.models.every((m) => m === 'first/m-first' || m === 'second/m-second'), `x-model-used ${done.models}`)
-        const good = ['ok', 'whole', 'no-names', 'crlf', 'trickle', 'thinking']
+        // Some are no failure, and some are tried once more on the same model.
+        const good = ['ok', 'whole', 'no-names', 'crlf', 'trickle', 'thinking', 'no-stop', 'garbage', 'empty-end']
         same(done.models[0], good.includes(failure) ? 'first/m-first' : 'second/m-second', 'who answered the first turn')
       } finally {
         await r.stop()

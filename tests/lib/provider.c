@@ -1,0 +1,148 @@
+/*
+ * The scripted provider as a program, for tests in other languages.
+ *
+ *   provider [--log FILE] NAME=SCRIPT…
+ *
+ * Prints {"ports":{"NAME":PORT,…}} when it listens.  Then takes lines on standard input:
+ * `script NAME STEPS` (another script from the next request on) and `quit`; ends with its
+ * input.  Each request is appended to the log as one JSON line.  One loop, one thread.
+ */
+#include "continuo/demo.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "continuo/hash.h"
+#include "continuo/json.h"
+
+struct program {
+	uv_loop_t loop;
+	uv_pipe_t input;
+	struct cn_provider *provider;
+	struct cn_buf line;
+	FILE *log;
+	bool over;
+};
+
+static void on_request(void *self, const char *backend, size_t n, const char *step,
+                       struct cn_view head, struct cn_view body)
+{
+	struct program *p = self;
+	CN_AUTO(cn_buf) b = {0};
+
+	if (!p->log)
+		return;
+	cn_buf_add_char(&b, '{');
+	cn_json_add_text(&b, "backend", cn_view_str(backend));
+	cn_json_add_u64(&b, "n", n);
+	cn_json_add_text(&b, "step", cn_view_str(step));
+	cn_json_add_text(&b, "head", head);
+	cn_json_add_text(&b, "body", body);
+	cn_buf_add_str(&b, "}\n");
+	fwrite(b.p, 1, b.n, p->log);
+	fflush(p->log);
+}
+
+static void end(struct program *p)
+{
+	if (p->over)
+		return;
+	p->over = true;
+	cn_provider_close(p->provider);
+	uv_close((uv_handle_t *)&p->input, NULL);
+}
+
+static void on_command(struct program *p, struct cn_view line)
+{
+	struct cn_view rest = line, verb, name;
+	struct cn_error err;
+
+	if (!cn_view_split(&rest, ' ', &verb))
+		return;
+	if (cn_view_is(verb, "quit")) {
+		end(p);
+	} else if (cn_view_is(verb, "script") && cn_view_split(&rest, ' ', &name)) {
+		CN_AUTOFREE char *text = cn_view_dup(name);
+
+		if (cn_provider_script(p->provider, text, rest, &err))
+			fprintf(stderr, "provider: %s\n", err.message);
+	} else {
+		fprintf(stderr, "provider: no such command: %.*s\n", CN_VIEW_ARG(line));
+	}
+}
+
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
+{
+	struct program *p = handle->data;
+
+	*buf = uv_buf_init(cn_buf_reserve(&p->line, suggested), (unsigned)suggested);
+}
+
+static void on_input(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
+{
+	struct program *p = stream->data;
+	size_t at;
+
+	(void)buf;
+	if (n < 0) {
+		end(p);
+		return;
+	}
+	p->line.n += (size_t)n;
+	while (!p->over &&
+	       (at = cn_view_find(cn_buf_view(&p->line), CN_VIEW("\n"), 0)) != SIZE_MAX) {
+		on_command(p, cn_view_cut(cn_buf_view(&p->line), at));
+		cn_buf_consume(&p->line, at + 1);
+	}
+}
+
+/* NAME=SCRIPT as a backend; its port goes into ports. */
+static int add(struct program *p, const char *arg, struct cn_buf *ports)
+{
+	struct cn_view script = cn_view_str(arg), name;
+	struct cn_error err;
+	unsigned port;
+
+	(void)cn_view_split(&script, '=', &name);
+	CN_AUTOFREE char *text = cn_view_dup(name);
+
+	if (cn_provider_add(p->provider, text, script, &port, &err)) {
+		fprintf(stderr, "provider: %s\n", err.message);
+		return 1;
+	}
+	cn_json_add_u64(ports, text, port);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct program p = {0};
+	struct cn_provider_opts opts = {
+	    .loop = &p.loop, .on_request = on_request, .self = &p};
+	CN_AUTO(cn_buf) ports = {0};
+
+	cn_hash_setup();
+	uv_loop_init(&p.loop);
+	p.provider = cn_provider_new(&opts);
+	cn_buf_add_str(&ports, "{\"ports\":{");
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--log") == 0 && i + 1 < argc)
+			p.log = fopen(argv[++i], "a");
+		else if (add(&p, argv[i], &ports))
+			return 1;
+	}
+	cn_buf_add_str(&ports, "}}\n");
+	uv_pipe_init(&p.loop, &p.input, 0);
+	p.input.data = &p;
+	uv_pipe_open(&p.input, STDIN_FILENO);
+	uv_read_start((uv_stream_t *)&p.input, on_alloc, on_input);
+	fwrite(ports.p, 1, ports.n, stdout);
+	fflush(stdout);
+	uv_run(&p.loop, UV_RUN_DEFAULT);
+	uv_loop_close(&p.loop);
+	cn_buf_done(&p.line);
+	if (p.log)
+		fclose(p.log);
+	return 0;
+}
