@@ -1,0 +1,599 @@
+/*
+ * The list and map types of the policy language: globs, words, outcome classes, headers,
+ * host names, origins, addresses.  Where a list is meant, one value alone is taken as a
+ * list of one.
+ *
+ * Thread of the load or of the printer; owns nothing.
+ */
+#include <ctype.h>
+
+#include "config_impl.h"
+
+/* The items of a list, or the value itself; *retn of them, linked by next. */
+static const struct cn_node *items(const struct cn_node *n, size_t *retn)
+{
+	*retn = n->kind == CN_NODE_LIST ? n->n : 1;
+	return n->kind == CN_NODE_LIST ? n->first : n;
+}
+
+static void keep_strings(const struct cn_row *row, void *base, const char **list, size_t n)
+{
+	memcpy((char *)base + row->at, &list, sizeof list);
+	memcpy((char *)base + row->count_at, &n, sizeof n);
+}
+
+static const char **kept_strings(const struct cn_row *row, const void *base, size_t *retn)
+{
+	const char **list;
+
+	memcpy(&list, (const char *)base + row->at, sizeof list);
+	memcpy(retn, (const char *)base + row->count_at, sizeof *retn);
+	return list;
+}
+
+/*
+ * Reads strings that check() lets through (it reports what it refuses and gives the form to
+ * keep); first (may be NULL) goes before them.
+ */
+static void strings_read(struct cn_load *l, const struct cn_node *n,
+                         const struct cn_row *row, void *base,
+                         const char *(*check)(struct cn_load *l, const struct cn_node *n,
+                                              const struct cn_row *row),
+                         const char *first)
+{
+	size_t count, kept = 0;
+	const struct cn_node *c = items(n, &count);
+	const char **list = cn_arena_zalloc(&l->policy->arena, (count + 1) * sizeof(char *));
+
+	if (first)
+		list[kept++] = first;
+	for (size_t i = 0; i < count; i++, c = c->next) {
+		const char *s = c->bad ? NULL : check(l, c, row);
+		for (size_t j = 0; s && j < kept; j++) {
+			if (strcmp(list[j], s) == 0) {
+				cn_config__mistake(l, c, "'%s' stands here twice; keep one", s);
+				s = NULL;
+			}
+		}
+		if (s)
+			list[kept++] = s;
+	}
+	keep_strings(row, base, list, kept);
+}
+
+static yyjson_mut_val *strings_give(yyjson_mut_doc *d, const struct cn_row *row,
+                                    const void *base)
+{
+	size_t n;
+	const char **list = kept_strings(row, base, &n);
+	yyjson_mut_val *arr = yyjson_mut_arr(d);
+
+	if (n == 0)
+		return NULL;
+	for (size_t i = 0; i < n; i++)
+		yyjson_mut_arr_append(arr, cn_config__str(d, list[i]));
+	return arr;
+}
+
+static yyjson_mut_val *text_item(yyjson_mut_doc *d, uint64_t max)
+{
+	yyjson_mut_val *v = yyjson_mut_obj(d);
+
+	yyjson_mut_obj_add_str(d, v, "type", "string");
+	yyjson_mut_obj_add_uint(d, v, "minLength", 1);
+	yyjson_mut_obj_add_uint(d, v, "maxLength", max);
+	return v;
+}
+
+/* ---- globs ---- */
+
+static const char *glob_check(struct cn_load *l, const struct cn_node *n,
+                              const struct cn_row *row)
+{
+	if (!cn_config__scalar(l, n, "a name, in which * stands for anything"))
+		return NULL;
+	if (n->text.n > row->max) {
+		cn_config__mistake(l, n, "%zu bytes of '%s'; at most %llu are taken",
+		                   n->text.n, row->key, (unsigned long long)row->max);
+		return NULL;
+	}
+	return cn_arena_dup(&l->policy->arena, n->text);
+}
+
+static void globs_read(struct cn_load *l, const struct cn_node *n, const struct cn_row *row,
+                       void *base)
+{
+	if (n->kind == CN_NODE_LIST && n->n == 0)
+		cn_config__mistake(l, n, "an empty list matches nothing; leave '%s' out",
+		                   row->key);
+	strings_read(l, n, row, base, glob_check, NULL);
+}
+
+static yyjson_mut_val *globs_describe(yyjson_mut_doc *d, const struct cn_row *row)
+{
+	return cn_config__either(d, text_item(d, row->max),
+	                         cn_config__array(d, text_item(d, row->max), 1));
+}
+
+const struct cn_type cn_type_globs = {globs_read, strings_give, globs_describe};
+
+/* ---- member names and betas: tokens of letters, digits, '_', '-', '.' ---- */
+
+static const char *token_check(struct cn_load *l, const struct cn_node *n,
+                               const struct cn_row *row)
+{
+	bool ok = true;
+
+	if (!cn_config__scalar(l, n, row->key))
+		return NULL;
+	for (size_t i = 0; i < n->text.n; i++)
+		ok = ok && (isalnum((unsigned char)n->text.p[i]) ||
+		            memchr("_.-", n->text.p[i], 3));
+	if (!ok || n->text.n > 100) {
+		cn_config__mistake(l, n,
+		                   "'%.*s' is no name of one; write letters, digits, '_', '-' "
+		                   "and '.'",
+		                   CN_SHOW(n->text));
+		return NULL;
+	}
+	return cn_arena_dup(&l->policy->arena, n->text);
+}
+
+static void fields_read(struct cn_load *l, const struct cn_node *n, const struct cn_row *row,
+                        void *base)
+{
+	strings_read(l, n, row, base, token_check, NULL);
+}
+
+static yyjson_mut_val *fields_describe(yyjson_mut_doc *d, const struct cn_row *row)
+{
+	(void)row;
+	return cn_config__array(d, cn_config__pattern(d, "^[A-Za-z0-9_.-]{1,100}$"), 0);
+}
+
+const struct cn_type cn_type_fields = {fields_read, strings_give, fields_describe};
+
+/* ---- lists of known words ---- */
+
+static const struct cn_word *known(struct cn_load *l, const struct cn_node *n,
+                                   const struct cn_row *row)
+{
+	struct cn_suggest s = {.word = n->text};
+	CN_AUTO(cn_buf) list = {0};
+
+	if (!cn_config__scalar(l, n, "a word"))
+		return NULL;
+	for (const struct cn_word *w = row->words; w->word; w++) {
+		if (cn_view_is(n->text, w->word))
+			return w;
+		cn_config__offer(&s, w->word);
+		cn_buf_printf(&list, "%s%s", w == row->words ? "known are " : ", ", w->word);
+	}
+	cn_config__mistake(l, n, "unknown word '%.*s' in '%s'; %s", CN_SHOW(n->text),
+	                   row->key, cn_config__hint(l, &s, cn_buf_cstr(&list)));
+	return NULL;
+}
+
+static const char *word_check(struct cn_load *l, const struct cn_node *n,
+                              const struct cn_row *row)
+{
+	const struct cn_word *w = known(l, n, row);
+
+	return w ? w->word : NULL;
+}
+
+static void words_read(struct cn_load *l, const struct cn_node *n, const struct cn_row *row,
+                       void *base)
+{
+	strings_read(l, n, row, base, word_check, NULL);
+}
+
+static yyjson_mut_val *words_give(yyjson_mut_doc *d, const struct cn_row *row,
+                                  const void *base)
+{
+	yyjson_mut_val *v = strings_give(d, row, base);
+
+	return v ? v : yyjson_mut_arr(d); /* none is said too: the preset may have some */
+}
+
+static yyjson_mut_val *words_describe(yyjson_mut_doc *d, const struct cn_row *row)
+{
+	yyjson_mut_val *item = yyjson_mut_obj(d), *list = yyjson_mut_arr(d);
+
+	for (const struct cn_word *w = row->words; w->word; w++)
+		yyjson_mut_arr_append(list, cn_config__str(d, w->word));
+	yyjson_mut_obj_add_val(d, item, "enum", list);
+	return cn_config__array(d, item, 0);
+}
+
+const struct cn_type cn_type_words = {words_read, words_give, words_describe};
+
+static void classes_read(struct cn_load *l, const struct cn_node *n,
+                         const struct cn_row *row, void *base)
+{
+	size_t count;
+	const struct cn_node *c = items(n, &count);
+	uint32_t bits = 0;
+
+	for (size_t i = 0; i < count; i++, c = c->next) {
+		const struct cn_word *w = c->bad ? NULL : known(l, c, row);
+		if (w)
+			bits |= (uint32_t)1 << w->value;
+	}
+	cn_config__store(row, base, bits);
+}
+
+static yyjson_mut_val *classes_give(yyjson_mut_doc *d, const struct cn_row *row,
+                                    const void *base)
+{
+	uint64_t bits = cn_config__fetch(row, base);
+	yyjson_mut_val *arr = yyjson_mut_arr(d);
+
+	for (const struct cn_word *w = row->words; w->word; w++)
+		if (bits & ((uint64_t)1 << w->value))
+			yyjson_mut_arr_append(arr, cn_config__str(d, w->word));
+	return arr;
+}
+
+const struct cn_type cn_type_classes = {classes_read, classes_give, words_describe};
+
+/* ---- maps of texts ---- */
+
+static void pairs_read(struct cn_load *l, const struct cn_node *n, const struct cn_row *row,
+                       void *base,
+                       bool (*check)(struct cn_load *l, const struct cn_node *n))
+{
+	struct cn_header *list;
+	size_t kept = 0;
+
+	if (n->kind != CN_NODE_MAP) {
+		cn_config__mistake(l, n, "'%s' is a map; write 'NAME: value'", row->key);
+		return;
+	}
+	list = cn_arena_zalloc(&l->policy->arena, (n->n + 1) * sizeof *list);
+	for (const struct cn_node *c = n->first; c; c = c->next) {
+		if (!cn_config__scalar(l, c, "a text") || !check(l, c))
+			continue;
+		char *name = cn_arena_dup(&l->policy->arena, c->name);
+		if (row->type != &cn_type_env)
+			for (char *p = name; *p; p++)
+				*p = (char)tolower((unsigned char)*p);
+		list[kept].name = name;
+		list[kept++].value = cn_arena_dup(&l->policy->arena, c->text);
+	}
+	memcpy((char *)base + row->at, &list, sizeof list);
+	memcpy((char *)base + row->count_at, &kept, sizeof kept);
+}
+
+static yyjson_mut_val *pairs_give(yyjson_mut_doc *d, const struct cn_row *row,
+                                  const void *base)
+{
+	const struct cn_header *list;
+	yyjson_mut_val *obj = yyjson_mut_obj(d);
+	size_t n;
+
+	memcpy(&list, (const char *)base + row->at, sizeof list);
+	memcpy(&n, (const char *)base + row->count_at, sizeof n);
+	if (n == 0 && row->type != &cn_type_headers)
+		return NULL;
+	for (size_t i = 0; i < n; i++)
+		yyjson_mut_obj_add(obj, yyjson_mut_strcpy(d, list[i].name),
+		                   cn_config__str(d, list[i].value));
+	return obj;
+}
+
+static yyjson_mut_val *pairs_describe(yyjson_mut_doc *d, const struct cn_row *row)
+{
+	yyjson_mut_val *v = yyjson_mut_obj(d), *value = yyjson_mut_obj(d);
+
+	yyjson_mut_obj_add_str(d, v, "type", "object");
+	yyjson_mut_obj_add_val(d, v, "propertyNames",
+	                       cn_config__pattern(d, row->type == &cn_type_env
+	                                                 ? "^[A-Za-z_][A-Za-z0-9_]*$"
+	                                                 : "^[A-Za-z0-9_-]+$"));
+	yyjson_mut_obj_add_str(d, value, "type", "string");
+	yyjson_mut_obj_add_val(d, v, "additionalProperties", value);
+	return v;
+}
+
+static bool field_name_ok(struct cn_load *l, const struct cn_node *n)
+{
+	bool ok = n->name.n > 0 && n->name.n <= 100;
+
+	for (size_t i = 0; ok && i < n->name.n; i++)
+		ok = isalnum((unsigned char)n->name.p[i]) || n->name.p[i] == '-' ||
+		     n->name.p[i] == '_';
+	for (size_t i = 0; ok && i < n->text.n; i++)
+		ok = (unsigned char)n->text.p[i] >= ' ' && (unsigned char)n->text.p[i] < 0x7f;
+	if (!ok)
+		cn_config__mistake_key(l, n,
+		                       "'%.*s' is no header; write a name of letters, digits "
+		                       "and '-' and a value of visible ASCII",
+		                       CN_SHOW(n->name));
+	return ok;
+}
+
+/* Of names; NULL ends each list. */
+static bool among(struct cn_view name, const char *const *list)
+{
+	for (; *list; list++)
+		if (cn_view_eq_nocase(name, cn_view_str(*list)))
+			return true;
+	return false;
+}
+
+static const char *const credential_headers[] = {
+    "authorization", "x-api-key", "api-key", "proxy-authorization", "cookie",
+    "x-continuo-token", "x-goog-api-key", "x-amz-security-token", NULL};
+static const char *const our_headers[] = {
+    "host",         "connection",      "content-length", "transfer-encoding", "te",
+    "content-type", "accept-encoding", "upgrade",        "expect",            "trailer",
+    "keep-alive",   NULL};
+
+static bool header_check(struct cn_load *l, const struct cn_node *n)
+{
+	if (!field_name_ok(l, n))
+		return false;
+	if (among(n->name, credential_headers)) {
+		cn_config__mistake_key(l, n,
+		                       "header '%.*s' carries a secret; store it with "
+		                       "'continuo vault set NAME' and write 'key: vault:NAME'",
+		                       CN_SHOW(n->name));
+		return false;
+	}
+	if (among(n->name, our_headers)) {
+		cn_config__mistake_key(l, n, "header '%.*s' is written by continuo; leave it "
+		                             "out",
+		                       CN_SHOW(n->name));
+		return false;
+	}
+	return true;
+}
+
+static bool header_glob_check(struct cn_load *l, const struct cn_node *n)
+{
+	if (!field_name_ok(l, n))
+		return false;
+	if (!among(n->name, credential_headers))
+		return true;
+	cn_config__mistake_key(l, n,
+	                       "header '%.*s' carries a secret; match on another header, or "
+	                       "on 'owner'",
+	                       CN_SHOW(n->name));
+	return false;
+}
+
+static bool env_check(struct cn_load *l, const struct cn_node *n)
+{
+	static const char *const ours[] = {"ANTHROPIC_BASE_URL", "ANTHROPIC_AUTH_TOKEN",
+	                                   "ANTHROPIC_API_KEY", "ANTHROPIC_CUSTOM_HEADERS",
+	                                   NULL};
+	bool ok = !isdigit((unsigned char)n->name.p[0]);
+
+	for (size_t i = 0; ok && i < n->name.n; i++)
+		ok = isalnum((unsigned char)n->name.p[i]) || n->name.p[i] == '_';
+	if (!ok)
+		cn_config__mistake_key(l, n,
+		                       "'%.*s' is no name of a variable; write letters, digits "
+		                       "and '_'",
+		                       CN_SHOW(n->name));
+	else if (among(n->name, ours)) {
+		cn_config__mistake_key(l, n, "%.*s is set by continuo itself; leave it out",
+		                       CN_SHOW(n->name));
+		ok = false;
+	}
+	return ok;
+}
+
+static void headers_read(struct cn_load *l, const struct cn_node *n,
+                         const struct cn_row *row, void *base)
+{
+	pairs_read(l, n, row, base, header_check);
+}
+
+static void header_globs_read(struct cn_load *l, const struct cn_node *n,
+                              const struct cn_row *row, void *base)
+{
+	pairs_read(l, n, row, base, header_glob_check);
+}
+
+static void env_read(struct cn_load *l, const struct cn_node *n, const struct cn_row *row,
+                     void *base)
+{
+	pairs_read(l, n, row, base, env_check);
+}
+
+const struct cn_type cn_type_headers = {headers_read, pairs_give, pairs_describe};
+const struct cn_type cn_type_header_globs = {header_globs_read, pairs_give, pairs_describe};
+const struct cn_type cn_type_env = {env_read, pairs_give, pairs_describe};
+
+/* ---- where we are, and where the client's key may go ---- */
+
+static const char *host_check(struct cn_load *l, const struct cn_node *n,
+                              const struct cn_row *row)
+{
+	const char *origin;
+
+	(void)row;
+	if (!cn_config__scalar(l, n, "a host name, such as router.example.com"))
+		return NULL;
+	const char *url = cn_arena_printf(&l->arena, "https://%s", n->text.p);
+	if (memchr(n->text.p, '/', n->text.n) ||
+	    !cn_config_origin(&l->arena, cn_view_str(url), &origin, NULL)) {
+		cn_config__mistake(l, n,
+		                   "'%.*s' is no host name; write router.example.com, with "
+		                   ":PORT where it is another than ours",
+		                   CN_SHOW(n->text));
+		return NULL;
+	}
+	return cn_arena_dup(&l->policy->arena, n->text);
+}
+
+static void hosts_read(struct cn_load *l, const struct cn_node *n, const struct cn_row *row,
+                       void *base)
+{
+	strings_read(l, n, row, base, host_check, NULL);
+}
+
+const struct cn_type cn_type_hosts = {hosts_read, strings_give, globs_describe};
+
+static const char *origin_check(struct cn_load *l, const struct cn_node *n,
+                                const struct cn_row *row)
+{
+	const char *origin, *base;
+
+	(void)row;
+	if (!cn_config__scalar(l, n, "an origin, such as https://claude.example.com"))
+		return NULL;
+	if (!cn_config_origin(&l->policy->arena, n->text, &origin, &base) ||
+	    strchr(strstr(base, "://") + 3, '/')) {
+		cn_config__mistake(l, n,
+		                   "'%.*s' is no origin; write https://HOST or "
+		                   "https://HOST:PORT",
+		                   CN_SHOW(n->text));
+		return NULL;
+	}
+	if (strncmp(origin, "http:", 5) == 0 &&
+	    cn_config__host_kind(cn_config__origin_host(origin)) != CN_HOST_LOOPBACK) {
+		cn_config__mistake(l, n,
+		                   "'%.*s' would carry the client's key unencrypted; write "
+		                   "https",
+		                   CN_SHOW(n->text));
+		return NULL;
+	}
+	return origin;
+}
+
+/* The first of them is built in and not printed. */
+static void origins_read(struct cn_load *l, const struct cn_node *n,
+                         const struct cn_row *row, void *base)
+{
+	size_t had;
+	const char **list = kept_strings(row, base, &had);
+
+	strings_read(l, n, row, base, origin_check, list[0]);
+}
+
+static yyjson_mut_val *origins_give(yyjson_mut_doc *d, const struct cn_row *row,
+                                    const void *base)
+{
+	yyjson_mut_val *v = strings_give(d, row, base);
+
+	if (!v || yyjson_mut_arr_size(v) < 2)
+		return NULL;
+	yyjson_mut_arr_remove_first(v);
+	return v;
+}
+
+static yyjson_mut_val *origins_describe(yyjson_mut_doc *d, const struct cn_row *row)
+{
+	static const char pattern[] = "^https?://[^/?#@]+/?$";
+
+	(void)row;
+	return cn_config__either(d, cn_config__pattern(d, pattern),
+	                         cn_config__array(d, cn_config__pattern(d, pattern), 0));
+}
+
+const struct cn_type cn_type_origins = {origins_read, origins_give, origins_describe};
+
+/* ---- listen ---- */
+
+static bool read_address(struct cn_load *l, struct cn_view v, struct cn_listen *ret)
+{
+	size_t colon = SIZE_MAX;
+	uint64_t port;
+	const char *origin;
+
+	*ret = (struct cn_listen){0};
+	if (cn_view_starts(v, CN_VIEW("unix:"))) {
+		/* sockaddr_un takes 107 bytes */
+		if (v.n < 7 || v.n > 5 + 107 || v.p[5] != '/')
+			return false;
+		ret->path = cn_arena_dup(&l->policy->arena, cn_view_from(v, 5));
+		ret->loopback = true;
+		return true;
+	}
+	for (size_t i = 0; i < v.n; i++)
+		if (v.p[i] == ':')
+			colon = i;
+	if (colon == SIZE_MAX || !cn_view_u64(cn_view_from(v, colon + 1), &port) ||
+	    port > 65535)
+		return false;
+	struct cn_view host = cn_view_cut(v, colon);
+	const char *url = cn_arena_printf(&l->arena, "http://%.*s", CN_VIEW_ARG(host));
+	if (memchr(host.p, '/', host.n) || (host.n && host.p[0] != '[' && memchr(host.p, ':', host.n)) ||
+	    !cn_config_origin(&l->arena, cn_view_str(url), &origin, NULL))
+		return false;
+	ret->loopback = cn_config__host_kind(host) == CN_HOST_LOOPBACK;
+	if (host.p[0] == '[')
+		host = cn_view(host.p + 1, host.n - 2);
+	ret->host = cn_arena_dup(&l->policy->arena, host);
+	ret->port = (unsigned)port;
+	return true;
+}
+
+static void listen_read(struct cn_load *l, const struct cn_node *n, const struct cn_row *row,
+                        void *base)
+{
+	struct cn_policy *p = base;
+	size_t count;
+	const struct cn_node *c = items(n, &count);
+
+	(void)row;
+	if (count == 0) {
+		cn_config__mistake(l, n, "no address to listen on; write 127.0.0.1:4141");
+		return;
+	}
+	p->listen = cn_arena_zalloc(&p->arena, count * sizeof *p->listen);
+	p->n_listen = 0;
+	for (size_t i = 0; i < count; i++, c = c->next) {
+		if (!cn_config__scalar(l, c, "an address, such as 127.0.0.1:4141"))
+			continue;
+		if (read_address(l, c->text, &p->listen[p->n_listen]))
+			p->n_listen++;
+		else
+			cn_config__mistake(l, c,
+			                   "'%.*s' is no address; write HOST:PORT such as "
+			                   "127.0.0.1:4141, or unix:/PATH",
+			                   CN_SHOW(c->text));
+	}
+}
+
+static yyjson_mut_val *address_text(yyjson_mut_doc *d, const struct cn_listen *a)
+{
+	struct cn_arena arena = {0};
+	yyjson_mut_val *v;
+	bool v6 = a->host && strchr(a->host, ':');
+
+	v = cn_config__str(d, a->path
+	                          ? cn_arena_printf(&arena, "unix:%s", a->path)
+	                          : cn_arena_printf(&arena, "%s%s%s:%u", v6 ? "[" : "",
+	                                            a->host, v6 ? "]" : "", a->port));
+	cn_arena_done(&arena);
+	return v;
+}
+
+static yyjson_mut_val *listen_give(yyjson_mut_doc *d, const struct cn_row *row,
+                                   const void *base)
+{
+	const struct cn_policy *p = base;
+	yyjson_mut_val *arr = yyjson_mut_arr(d);
+
+	(void)row;
+	if (p->n_listen == 1)
+		return address_text(d, &p->listen[0]);
+	for (size_t i = 0; i < p->n_listen; i++)
+		yyjson_mut_arr_append(arr, address_text(d, &p->listen[i]));
+	return arr;
+}
+
+static yyjson_mut_val *listen_describe(yyjson_mut_doc *d, const struct cn_row *row)
+{
+	static const char pattern[] = "^(unix:/.+|[^/]+:[0-9]{1,5})$";
+
+	(void)row;
+	return cn_config__either(d, cn_config__pattern(d, pattern),
+	                         cn_config__array(d, cn_config__pattern(d, pattern), 1));
+}
+
+const struct cn_type cn_type_listen = {listen_read, listen_give, listen_describe};

@@ -1,0 +1,425 @@
+/*
+ * YAML → a tree of nodes that know their place, from libfyaml's events: its documents hide
+ * positions, aliases and tags, and follow neither of our limits.  What design/security.md 7
+ * forbids (anchors, aliases, tags, keys given twice, depth, number of nodes) is found here.
+ *
+ * Owns the parser for the length of the call; the tree is in the load's arena.  Knows no
+ * key of the policy.
+ */
+#include <ctype.h>
+#include <stdlib.h>
+
+#include <libfyaml.h>
+
+#include "config_impl.h"
+
+struct tree {
+	struct cn_load *l;
+	struct cn_config_file *file;
+	struct cn_node *open[CN_CONFIG_MAX_DEPTH]; /* containers being filled */
+	size_t depth;
+	struct cn_node *pending[CN_CONFIG_MAX_DEPTH]; /* in a map: the key that waits */
+	struct cn_node *root;
+	size_t nodes;
+	bool stop; /* a fatal mistake was reported */
+};
+
+/* ---- text ---- */
+
+bool cn_config__looks_secret(struct cn_view t)
+{
+	static const struct {
+		const char *prefix;
+		size_t least; /* of the whole text */
+	} shapes[] = {{"sk-", 16},     {"AIza", 30},  {"Bearer ", 16}, {"bearer ", 16},
+	              {"xai-", 24},    {"gsk_", 24},  {"ghp_", 24},    {"gho_", 24},
+	              {"github_pat_", 24}, {"ct_", 40}, {"eyJ", 40},     {"AKIA", 20},
+	              {"ABSK", 40},    {"hf_", 24},   {"fw_", 20},     {"nvapi-", 24}};
+
+	for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+		if (t.n >= shapes[i].least &&
+		    cn_view_starts(t, cn_view_str(shapes[i].prefix)))
+			return true;
+	return false;
+}
+
+static bool secret_name(struct cn_view name)
+{
+	static const char *const parts[] = {"KEY", "TOKEN", "SECRET", "PASSW", "CREDENTIAL"};
+
+	for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+		if (cn_view_find_nocase(name, cn_view_str(parts[i])) != SIZE_MAX)
+			return true;
+	return false;
+}
+
+/* Appends the value of ${NAME}; false when a mistake was reported. */
+static bool expand_one(struct cn_load *l, struct cn_node *n, struct cn_view name,
+                       struct cn_buf *out)
+{
+	bool ok = name.n > 0 && !isdigit((unsigned char)name.p[0]);
+
+	for (size_t i = 0; ok && i < name.n; i++)
+		ok = isalnum((unsigned char)name.p[i]) || name.p[i] == '_';
+	if (!ok) {
+		cn_config__mistake(l, n,
+		                   "'${%.*s}' names no variable; write ${NAME}, or $${ for "
+		                   "the two characters themselves",
+		                   CN_SHOW(name));
+		return false;
+	}
+	if (secret_name(name)) {
+		cn_config__mistake(l, n,
+		                   "${%.*s} looks like a secret; keys belong in the vault "
+		                   "(continuo vault set NAME) and are named here as vault:NAME",
+		                   CN_SHOW(name));
+		return false;
+	}
+	const char *value = getenv(cn_arena_dup(&l->arena, name));
+	if (!value) {
+		cn_config__mistake(l, n,
+		                   "the environment has no variable %.*s; set it, or write "
+		                   "the value itself",
+		                   CN_SHOW(name));
+		return false;
+	}
+	cn_buf_add_str(out, value);
+	return true;
+}
+
+void cn_config__expand(struct cn_load *l, struct cn_node *n)
+{
+	CN_AUTO(cn_buf) out = {0};
+	struct cn_view rest = n->text;
+	size_t at;
+
+	if (cn_view_find(rest, CN_VIEW("${"), 0) == SIZE_MAX)
+		return;
+	while ((at = cn_view_find(rest, CN_VIEW("${"), 0)) != SIZE_MAX) {
+		if (at > 0 && rest.p[at - 1] == '$') { /* $${ is the text ${ */
+			cn_buf_add(&out, rest.p, at - 1);
+			cn_buf_add_str(&out, "${");
+			rest = cn_view_from(rest, at + 2);
+			continue;
+		}
+		size_t end = cn_view_find(rest, CN_VIEW("}"), at);
+		if (end == SIZE_MAX) {
+			cn_config__mistake(l, n, "'${' without its '}'; write ${NAME}");
+			n->bad = true;
+			return;
+		}
+		cn_buf_add(&out, rest.p, at);
+		if (!expand_one(l, n, cn_view(rest.p + at + 2, end - at - 2), &out)) {
+			n->bad = true;
+			return;
+		}
+		rest = cn_view_from(rest, end + 1);
+	}
+	cn_buf_add_view(&out, rest);
+	n->text = cn_arena_view(&l->arena, cn_view(cn_buf_cstr(&out), out.n + 1));
+	n->text.n = out.n;
+}
+
+static void check_scalar(struct cn_load *l, struct cn_node *n)
+{
+	if (memchr(n->text.p, 0, n->text.n)) {
+		cn_config__mistake(l, n, "a NUL byte in a value; take it out");
+		n->bad = true;
+		return;
+	}
+	if (l->opts) /* the catalogue does not look at the environment */
+		cn_config__expand(l, n);
+	if (!n->bad && cn_config__looks_secret(n->text)) {
+		cn_config__mistake(l, n,
+		                   "this looks like a secret key; store it with 'continuo "
+		                   "vault set NAME', write 'key: vault:NAME' here, and renew "
+		                   "it at the provider");
+		n->bad = true;
+	}
+}
+
+/* ---- building ---- */
+
+static void fatal(struct tree *t, unsigned line, unsigned column, const char *what)
+{
+	cn_config__mistake_at(t->l, t->file, line, column, "%s", what);
+	t->stop = t->l->fatal = true;
+}
+
+static struct cn_node *node_new(struct tree *t, enum cn_node_kind kind,
+                                const struct fy_mark *mark)
+{
+	struct cn_node *n = cn_arena_new(&t->l->arena, struct cn_node);
+
+	n->kind = kind;
+	n->file = t->file;
+	n->line = mark ? (unsigned)mark->line + 1 : 1;
+	n->column = mark ? (unsigned)mark->column + 1 : 1;
+	if (++t->nodes > CN_CONFIG_MAX_NODES && !t->stop)
+		fatal(t, n->line, n->column, "more than 10000 values in one file; split it");
+	return n;
+}
+
+/* Puts a finished or opened node where it belongs; true when it became a map's key. */
+static bool place(struct tree *t, struct cn_node *n)
+{
+	struct cn_node *in, *key;
+
+	if (t->depth == 0) {
+		t->root = n;
+		return false;
+	}
+	in = t->open[t->depth - 1];
+	if (in->kind == CN_NODE_MAP) {
+		key = t->pending[t->depth - 1];
+		if (!key) {
+			t->pending[t->depth - 1] = n;
+			return true;
+		}
+		n->name = key->text;
+		n->name_line = key->line;
+		n->name_column = key->column;
+		t->pending[t->depth - 1] = NULL;
+	}
+	if (in->last)
+		in->last->next = n;
+	else
+		in->first = n;
+	in->last = n;
+	in->n++;
+	return false;
+}
+
+static void open_node(struct tree *t, enum cn_node_kind kind, const struct fy_mark *mark)
+{
+	struct cn_node *n = node_new(t, kind, mark);
+
+	if (t->stop)
+		return;
+	if (t->depth == CN_CONFIG_MAX_DEPTH) {
+		fatal(t, n->line, n->column, "nested deeper than 32 levels; flatten it");
+		return;
+	}
+	if (place(t, n)) {
+		fatal(t, n->line, n->column, "a key must be plain text; write 'name: value'");
+		return;
+	}
+	t->open[t->depth] = n;
+	t->pending[t->depth++] = NULL;
+}
+
+static int by_name(const void *pa, const void *pb)
+{
+	const struct cn_node *a = *(const struct cn_node *const *)pa;
+	const struct cn_node *b = *(const struct cn_node *const *)pb;
+	size_t n = a->name.n < b->name.n ? a->name.n : b->name.n;
+	int c = n ? memcmp(a->name.p, b->name.p, n) : 0;
+
+	if (c)
+		return c;
+	if (a->name.n != b->name.n)
+		return a->name.n < b->name.n ? -1 : 1;
+	if (a->name_line != b->name_line)
+		return a->name_line < b->name_line ? -1 : 1;
+	return a->name_column < b->name_column ? -1 : 1;
+}
+
+static void drop_doubles(struct cn_node *map)
+{
+	struct cn_node **at = &map->first;
+
+	map->last = NULL;
+	map->n = 0;
+	while (*at) {
+		if ((*at)->twice) {
+			*at = (*at)->next;
+			continue;
+		}
+		map->last = *at;
+		map->n++;
+		at = &(*at)->next;
+	}
+}
+
+static void find_doubles(struct tree *t, struct cn_node *map)
+{
+	struct cn_node **sorted;
+	size_t n = 0;
+	bool any = false;
+
+	if (map->n < 2)
+		return;
+	sorted = cn_alloc(map->n * sizeof(struct cn_node *));
+	for (struct cn_node *c = map->first; c; c = c->next)
+		sorted[n++] = c;
+	qsort(sorted, n, sizeof(struct cn_node *), by_name);
+	for (size_t i = 1, first = 0; i < n; i++) {
+		if (!cn_view_eq(sorted[i]->name, sorted[first]->name)) {
+			first = i;
+			continue;
+		}
+		cn_config__mistake_key(t->l, sorted[i],
+		                       "'%.*s' stands here twice, first in line %u; keep one",
+		                       CN_SHOW(sorted[i]->name), sorted[first]->name_line);
+		sorted[i]->twice = true;
+		any = true;
+	}
+	free(sorted);
+	if (any)
+		drop_doubles(map);
+}
+
+static void close_node(struct tree *t)
+{
+	struct cn_node *n;
+
+	cn_assert(t->depth > 0);
+	n = t->open[--t->depth];
+	if (n->kind == CN_NODE_MAP)
+		find_doubles(t, n);
+}
+
+static void scalar(struct tree *t, struct fy_event *ev, const struct fy_mark *mark)
+{
+	struct cn_node *n = node_new(t, CN_NODE_SCALAR, mark);
+	size_t len = 0;
+	const char *p = ev->scalar.value ? fy_token_get_text(ev->scalar.value, &len) : NULL;
+
+	if (t->stop)
+		return;
+	n->text = cn_view(cn_arena_dup(&t->l->arena, cn_view(p ? p : "", p ? len : 0)),
+	                  p ? len : 0);
+	n->plain = !ev->scalar.value ||
+	           fy_scalar_token_get_style(ev->scalar.value) == FYSS_PLAIN;
+	if (place(t, n)) {
+		if (n->text.n == 0 || memchr(n->text.p, 0, n->text.n))
+			fatal(t, n->line, n->column, "a key without a name; write 'name: value'");
+		else if (cn_view_is(n->text, "<<") && n->plain)
+			fatal(t, n->line, n->column,
+			      "merge keys ('<<') are not taken; write the keys out");
+		return;
+	}
+	check_scalar(t->l, n);
+}
+
+static void no_ornaments(struct tree *t, struct fy_event *ev, const struct fy_mark *mark)
+{
+	unsigned line = mark ? (unsigned)mark->line + 1 : 1;
+	unsigned column = mark ? (unsigned)mark->column + 1 : 1;
+	struct fy_token *anchor = fy_event_get_anchor_token(ev);
+	struct fy_token *tag = fy_event_get_tag_token(ev);
+
+	if (anchor)
+		cn_config__mistake_at(t->l, t->file, line, column,
+		                      "anchors ('&name') are not taken; write the value "
+		                      "where it is needed");
+	if (tag)
+		cn_config__mistake_at(t->l, t->file, line, column,
+		                      "tags ('!type') are not taken; write the plain value");
+}
+
+static void on_event(struct tree *t, struct fy_event *ev, unsigned *documents)
+{
+	const struct fy_mark *mark = fy_event_start_mark(ev);
+	unsigned line = mark ? (unsigned)mark->line + 1 : 1;
+	unsigned column = mark ? (unsigned)mark->column + 1 : 1;
+
+	switch (ev->type) {
+	case FYET_DOCUMENT_START:
+		if (++*documents > 1)
+			fatal(t, line, column, "a second document ('---'); use one file each");
+		break;
+	case FYET_MAPPING_START:
+		no_ornaments(t, ev, mark);
+		open_node(t, CN_NODE_MAP, mark);
+		break;
+	case FYET_SEQUENCE_START:
+		no_ornaments(t, ev, mark);
+		open_node(t, CN_NODE_LIST, mark);
+		break;
+	case FYET_MAPPING_END:
+	case FYET_SEQUENCE_END:
+		close_node(t);
+		break;
+	case FYET_SCALAR:
+		no_ornaments(t, ev, mark);
+		scalar(t, ev, mark);
+		break;
+	case FYET_ALIAS: {
+		cn_config__mistake_at(t->l, t->file, line, column,
+		                      "aliases ('*name') are not taken; write the value out");
+		struct cn_node *n = node_new(t, CN_NODE_SCALAR, mark);
+		n->bad = true;
+		n->text = CN_VIEW("*");
+		if (!t->stop)
+			(void)place(t, n); /* as a key it is told already */
+		break;
+	}
+	case FYET_NONE:
+	case FYET_STREAM_START:
+	case FYET_STREAM_END:
+	case FYET_DOCUMENT_END:
+		break;
+	}
+}
+
+/* What libfyaml found wrong, at its place. */
+static void report_syntax(struct tree *t, struct fy_diag *diag)
+{
+	void *at = NULL;
+	struct fy_diag_error *e = fy_diag_errors_iterate(diag, &at);
+
+	t->l->fatal = true;
+	if (!e) {
+		cn_config__mistake_at(t->l, t->file, 1, 1, "this is no YAML");
+		return;
+	}
+	cn_config__mistake_at(t->l, t->file, e->line > 0 ? (unsigned)e->line : 1,
+	                      e->column > 0 ? (unsigned)e->column : 1,
+	                      "this is no YAML (%s); look at the indentation, brackets and "
+	                      "quotes before it",
+	                      e->msg ? e->msg : "unreadable");
+}
+
+struct cn_node *cn_config__parse(struct cn_load *l, struct cn_config_file *f)
+{
+	struct tree t = {.l = l, .file = f};
+	struct fy_diag_cfg dcfg;
+	struct fy_event *ev;
+	unsigned documents = 0;
+
+	fy_diag_cfg_default(&dcfg);
+	dcfg.fp = NULL;
+	struct fy_diag *diag = fy_diag_create(&dcfg);
+	cn_assert(diag != NULL);
+	fy_diag_set_collect_errors(diag, true);
+	struct fy_parse_cfg cfg = {.search_path = "",
+	                           .flags = FYPCF_QUIET | FYPCF_COLLECT_DIAG |
+	                                    FYPCF_DEFAULT_VERSION_1_2 | FYPCF_JSON_NONE |
+	                                    FYPCF_DISABLE_RECYCLING,
+	                           .diag = diag};
+	struct fy_parser *p = fy_parser_create(&cfg);
+	cn_assert(p != NULL);
+	if (f->text.n > 0 && fy_parser_set_string(p, f->text.p, f->text.n) == 0) {
+		while (!t.stop && (ev = fy_parser_parse(p))) {
+			on_event(&t, ev, &documents);
+			fy_parser_event_free(p, ev);
+		}
+		if (!t.stop && fy_parser_get_stream_error(p)) {
+			report_syntax(&t, diag);
+			t.stop = true;
+		}
+	}
+	fy_parser_destroy(p);
+	fy_diag_destroy(diag);
+	return t.stop ? NULL : t.root;
+}
+
+struct cn_node *cn_config__find(const struct cn_node *map, const char *name)
+{
+	if (map && map->kind == CN_NODE_MAP)
+		for (struct cn_node *c = map->first; c; c = c->next)
+			if (cn_view_is(c->name, name))
+				return c;
+	return NULL;
+}

@@ -1,0 +1,126 @@
+/*
+ * The policy as an object: its defaults, its references, and looking up by name.
+ *
+ * Owns the arena in which everything of a policy lives.  Any thread may hold a reference;
+ * only the loader (config/) writes, before anyone else has one.  It reads no file.
+ */
+#include "continuo/policy.h"
+
+#include <unistd.h>
+
+#include "continuo/log.h"
+
+#define SECOND 1000ULL
+#define MINUTE (60 * SECOND)
+#define DAY    (24 * 60 * MINUTE)
+#define MIB    (1024ULL * 1024)
+
+struct cn_fallback cn_fallback_default(void)
+{
+	struct cn_fallback f = {
+	    .connect_timeout_ms = 10 * SECOND,
+	    .first_byte_timeout_ms = 30 * SECOND,
+	    .idle_timeout_ms = 60 * SECOND,
+	    .progress_timeout_ms = 5 * 60 * SECOND,
+	    .attempt_timeout_ms = 30 * MINUTE,
+	    .hold_thinking_ms = 20 * SECOND,
+	    .max_wait_ms = 60 * SECOND,
+	    .orphan_grace_ms = 30 * SECOND,
+	    .failback = CN_FAILBACK_NEXT_TURN,
+	    .continuation = CN_CONTINUE_AUTO,
+	    .loop_limit = 8,
+	    .hedge_after_ms = CN_FOREVER,
+	};
+
+	/* All classes of failure but those that may be the answer that was wanted. */
+	for (unsigned c = CN_CLASS_CANCELLED + 1; c < CN_CLASS_COUNT; c++)
+		if (c != CN_CLASS_CONTENT_REFUSAL && c != CN_CLASS_LOOP &&
+		    c != CN_CLASS_DAMAGED)
+			f.on |= (uint32_t)1 << c;
+	return f;
+}
+
+static unsigned default_workers(void)
+{
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return cores < 1 ? 1 : cores > 4 ? 4 : (unsigned)cores;
+}
+
+struct cn_policy *cn_policy_new(void)
+{
+	struct cn_policy *p = cn_zalloc(sizeof *p);
+
+	atomic_init(&p->refs, 1);
+	p->file = "";
+	p->listen = cn_arena_new(&p->arena, struct cn_listen);
+	p->n_listen = 1;
+	p->listen[0] =
+	    (struct cn_listen){.host = "127.0.0.1", .port = 4141, .loopback = true};
+	p->workers = default_workers();
+	p->client_key_origins = cn_arena_alloc(&p->arena, sizeof *p->client_key_origins);
+	p->client_key_origins[0] = "https://api.anthropic.com:443";
+	p->n_client_key_origins = 1;
+	p->fallback = cn_fallback_default();
+	p->history = true;
+	p->retention_ms = 30 * DAY;
+	p->history_max_size = 10 * 1024 * MIB;
+	p->limits = (struct cn_limits){.connections = 512,
+	                               .connections_per_token = 64,
+	                               .turns = 128,
+	                               .turns_per_token = 32,
+	                               .request_body = 40 * MIB,
+	                               .memory_limit = 1024 * MIB,
+	                               .drain_ms = 120 * SECOND};
+	p->log_level = CN_LOG_INFO;
+	return p;
+}
+
+struct cn_policy *cn_policy_ref(struct cn_policy *p)
+{
+	/* The caller has a reference, so nothing needs to be seen before this. */
+	atomic_fetch_add_explicit(&p->refs, 1, memory_order_relaxed);
+	return p;
+}
+
+struct cn_policy *cn_policy_unref(struct cn_policy *p)
+{
+	if (p && atomic_fetch_sub_explicit(&p->refs, 1, memory_order_acq_rel) == 1) {
+		cn_arena_done(&p->arena);
+		free(p);
+	}
+	return NULL;
+}
+
+const struct cn_chain *cn_policy_chain(const struct cn_policy *p, struct cn_view name)
+{
+	for (size_t i = 0; i < p->n_chains; i++)
+		if (cn_view_is(name, p->chains[i].name))
+			return &p->chains[i];
+	return NULL;
+}
+
+const struct cn_model *cn_policy_model(const struct cn_policy *p, struct cn_view name)
+{
+	for (size_t i = 0; i < p->n_models; i++)
+		if (cn_view_is(name, p->models[i].name))
+			return &p->models[i];
+	return NULL;
+}
+
+bool cn_policy_has_client_key(const struct cn_policy *p)
+{
+	for (size_t i = 0; i < p->n_backends; i++)
+		for (size_t k = 0; k < p->backends[i].n_keys; k++)
+			if (p->backends[i].keys[k].kind == CN_KEY_CLIENT)
+				return true;
+	return false;
+}
+
+bool cn_backend_has_quirk(const struct cn_backend *b, const char *quirk)
+{
+	for (size_t i = 0; i < b->n_quirks; i++)
+		if (strcmp(b->quirks[i], quirk) == 0)
+			return true;
+	return false;
+}
