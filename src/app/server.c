@@ -358,6 +358,22 @@ static int write_ready(const struct cn_server *s, struct cn_error *reterr)
 	return 0;
 }
 
+/* Secrets in memory that may be swapped out: a warning, or no start, as the policy says. */
+static int check_memory(struct cn_server *s, struct cn_error *reterr)
+{
+	if (cn_vault_mlocked(s->shared.vault))
+		return 0;
+	if (s->shared.policy->require_mlock)
+		return cn_fail(
+		    reterr, CN_E_LOCKED,
+		    "memory cannot be locked, and vault.require_mlock asks for it; raise "
+		    "the limit (ulimit -l)");
+	cn_log_plain(
+	    &s->log, CN_LOG_WARNING,
+	    "memory cannot be locked: keys may reach the swap space; raise ulimit -l");
+	return 0;
+}
+
 static int start(struct cn_server *s, struct cn_error *reterr)
 {
 	struct cn_shared *sh = &s->shared;
@@ -372,6 +388,9 @@ static int start(struct cn_server *s, struct cn_error *reterr)
 	if (!s->opts->log_set)
 		cn_log_setup((enum cn_log_level)sh->policy->log_level,
 		             sh->policy->log_json);
+	bad = check_memory(s, reterr);
+	if (bad)
+		return bad;
 	sh->charge.limit = sh->policy->limits.memory_limit;
 	bad = open_store(s, reterr);
 	if (bad)
