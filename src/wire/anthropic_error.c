@@ -1,4 +1,9 @@
-/* Error bodies as the client understands them (wire/anthropic-messages.md 8).  Pure. */
+/*
+ * Error bodies in the form the client understands, and reading the type and message of one
+ * (wire/anthropic-messages.md 8).  What an error means is route/'s business.
+ *
+ * Pure; owns nothing; any thread.
+ */
 #include "continuo/anthropic.h"
 
 #include "wire_impl.h"

@@ -1,4 +1,9 @@
-/* Names of events, and how usage figures add to what is known.  Pure. */
+/*
+ * The names of stream events, and how the usage figures of one event add to what is known:
+ * a figure that is missing leaves the older one, and none is ever added up.
+ *
+ * Pure; owns nothing; any thread.
+ */
 #include "continuo/event.h"
 
 const char *cn_event_name(enum cn_event_kind kind)

@@ -1,4 +1,9 @@
-/* Ids that no other answer had.  Random; any thread. */
+/*
+ * Ids that no other answer had, and whether a backend's tool id may be given to the client:
+ * some backends count their calls from 0 in every answer, and the client loops on that.
+ *
+ * Pure but for randomness; what it makes stands in the caller's arena; any thread.
+ */
 #include "continuo/ids.h"
 
 #include "continuo/hash.h"

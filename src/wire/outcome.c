@@ -1,4 +1,9 @@
-/* The outcome classes by name.  Pure. */
+/*
+ * The outcome classes by name: the one list of wire/fallback-rules.md 1, for policy, log and
+ * x-continuo-attempts.  What follows from a class is route/'s business.
+ *
+ * Pure; owns nothing; any thread.
+ */
 #include "continuo/outcome.h"
 
 static const char *const CN_NAMES[] = {

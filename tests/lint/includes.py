@@ -24,7 +24,7 @@ HEADERS = {
     'wire': 'anthropic event ids json message outcome schema sse',
     'route': 'classify ending health plan policy',
     'splice': 'splice',
-    'history': 'canon record',
+    'history': 'canon export record',
     'count': 'estimate',
     'http': 'http',
     'upstream': 'upstream',
