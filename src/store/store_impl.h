@@ -128,6 +128,7 @@ struct cn_store {
 	struct cn_list jobs;  /* of struct cn_store_job, borrowed */
 	size_t queued_bytes;
 	atomic_size_t queued_records; /* also read without it */
+	size_t last_group;            /* batches of the last group: company to wait for */
 	bool closing;
 	uv_thread_t writer;
 

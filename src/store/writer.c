@@ -418,7 +418,9 @@ static void gather(struct cn_store *s)
 		if (wait == 0 || uv_cond_timedwait(&s->wake, &s->lock, CN_MS_AS_NS(wait)))
 			return;
 	}
-	if (cn_list_empty(&s->queue))
+	/* Who came alone the last time is not made to wait for company that does not come.
+	 */
+	if (cn_list_empty(&s->queue) || s->last_group < 2)
 		return;
 	until = cn_container_of(s->queue.next, struct cn_batch, link)->queued_ms +
 	        s->rules.group_ms;
@@ -430,7 +432,7 @@ static void gather(struct cn_store *s)
 /* Takes one group off the queue; under its lock.  Returns its records. */
 static size_t take_group(struct cn_store *s, struct cn_list *group)
 {
-	size_t records = 0, bytes = 0;
+	size_t records = 0, bytes = 0, n = 0;
 
 	cn_list_init(group);
 	while (!cn_list_empty(&s->queue) && records < s->rules.group_records &&
@@ -441,7 +443,10 @@ static size_t take_group(struct cn_store *s, struct cn_list *group)
 		cn_list_append(group, &b->link);
 		records += b->records;
 		bytes += b->arena.used;
+		n++;
 	}
+	if (n)
+		s->last_group = n;
 	s->queued_records -= records;
 	s->queued_bytes -= bytes;
 	return records;
