@@ -138,6 +138,11 @@ bool cn_json_next(struct cn_json_iter *it)
 		p = skip_space(p, it->end);
 	}
 	it->value = value_at(p, it->end, &after);
+	/* Text that was not checked may hold what is no value: that is its end. */
+	if (after == it->whole.p) {
+		it->at = NULL;
+		return false;
+	}
 	it->whole.n = (size_t)(after - it->whole.p);
 	it->at = after;
 	it->index++;
