@@ -22,7 +22,10 @@ void cn_upstream_teardown(void);
 /* The transfers of one worker. */
 struct cn_upstreams;
 struct cn_upstreams *cn_upstreams_new(uv_loop_t *loop, struct cn_charge *charge);
-/* Every attempt must have ended or been cancelled.  on_closed when the handles are gone. */
+/*
+ * Every attempt must have ended or been cancelled; never from inside an owner's callback.
+ * on_closed when the handles are gone; up is freed by then.
+ */
 void cn_upstreams_close(struct cn_upstreams *up, void (*on_closed)(void *self), void *self);
 
 struct cn_attempt;
@@ -31,7 +34,8 @@ struct cn_field_list;
 /*
  * After a successful start there is exactly one on_end, never from inside
  * cn_attempt_start(), and nothing at all after cn_attempt_cancel().  The owner may free
- * itself in on_end: the attempt touches nothing after it.
+ * itself in on_end: the attempt touches nothing after it.  From inside every callback any
+ * attempt of the loop may be started, paused, failed or cancelled.
  */
 struct cn_attempt_owner {
 	/* The response head, whatever its status; once, before any event.  May be NULL. */

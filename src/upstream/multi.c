@@ -1,27 +1,32 @@
 /*
- * libcurl's multi interface on our loop: sockets watched by uv_poll, its one timer, and the
- * drain step.
+ * libcurl's multi interface on our loop: its one timer, the drain step, the easy handles.
  *
  * libcurl forbids removing a handle inside its callbacks and may call the write callback
- * from inside an unpause, so callbacks only mark; after every call into libcurl, at top
- * level, the drain step ends what was marked.  Owns the multi, the polls and the kept easy
- * handles.  Runs on the loop's thread.
+ * from inside an unpause, so callbacks only mark an attempt as due; after every call into
+ * libcurl, at top level, the drain step looks at those that are.  It costs nothing for the
+ * others, however many there are.  Owns the multi and the kept easy handles.  Runs on the
+ * loop's thread.
  */
 #include "upstream_impl.h"
 
 #include "continuo/clock.h"
 
-#include <stdlib.h>
+/* ---- the drain step ---- */
 
-/* A socket that curl wants watched. */
-struct watch {
-	uv_poll_t poll;
-	struct cn_upstreams *up;
-	curl_socket_t fd;
-};
+static void on_idle(uv_idle_t *idle);
+
+static void take_all(struct cn_list *to, struct cn_list *from)
+{
+	CN_LIST_EACH(link, from)
+	{
+		cn_list_remove(link);
+		cn_list_append(to, link);
+	}
+}
 
 static void drain(struct cn_upstreams *up)
 {
+	struct cn_list batch;
 	CURLMsg *msg;
 	int left;
 
@@ -34,12 +39,40 @@ static void drain(struct cn_upstreams *up)
 		curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, (char **)&at);
 		at->done = true;
 		cn_answer__over(at, code);
+		cn_upstream__due(at);
 	}
-	CN_LIST_EACH(link, &up->attempts)
-	cn_attempt__drain(cn_container_of(link, struct cn_attempt, link));
+	/* What becomes due meanwhile is the next step's: each step ends. */
+	cn_list_init(&batch);
+	take_all(&batch, &up->due);
+	up->draining = true;
+	while (!cn_list_empty(&batch)) {
+		struct cn_attempt *at = cn_container_of(batch.next, struct cn_attempt, due);
+
+		cn_list_remove(&at->due);
+		cn_attempt__drain(at);
+	}
+	up->draining = false;
+	if (!cn_list_empty(&up->due))
+		uv_idle_start(&up->idle, on_idle);
 }
 
-static void act(struct cn_upstreams *up, curl_socket_t fd, int events)
+static void on_idle(uv_idle_t *idle)
+{
+	uv_idle_stop(idle);
+	drain(idle->data);
+}
+
+void cn_upstream__due(struct cn_attempt *at)
+{
+	struct cn_upstreams *up = at->up;
+
+	if (cn_list_empty(&at->due))
+		cn_list_append(&up->due, &at->due);
+	if (!up->inside && !up->draining)
+		uv_idle_start(&up->idle, on_idle);
+}
+
+void cn_upstream__act(struct cn_upstreams *up, curl_socket_t fd, int events)
 {
 	int running;
 
@@ -49,67 +82,11 @@ static void act(struct cn_upstreams *up, curl_socket_t fd, int events)
 	drain(up);
 }
 
-/* ---- what curl asks for ---- */
-
-static void on_watch_closed(uv_handle_t *handle)
-{
-	struct watch *w = handle->data;
-
-	cn_upstream__handle_closed(w->up);
-	free(w);
-}
-
-static void on_poll(uv_poll_t *poll, int status, int events)
-{
-	struct watch *w = poll->data;
-	int flags = 0;
-
-	if (status < 0)
-		flags = CURL_CSELECT_ERR;
-	if (events & UV_READABLE)
-		flags |= CURL_CSELECT_IN;
-	if (events & UV_WRITABLE)
-		flags |= CURL_CSELECT_OUT;
-	act(w->up, w->fd, flags);
-}
-
-static int on_socket(CURL *easy, curl_socket_t fd, int what, void *self, void *socket_self)
-{
-	struct cn_upstreams *up = self;
-	struct watch *w = socket_self;
-	int events = 0;
-
-	(void)easy;
-	if (what == CURL_POLL_REMOVE) {
-		if (w) {
-			curl_multi_assign(up->multi, fd, NULL);
-			uv_close((uv_handle_t *)&w->poll, on_watch_closed);
-		}
-		return 0;
-	}
-	if (!w) {
-		w = cn_zalloc(sizeof(*w));
-		w->up = up;
-		w->fd = fd;
-		w->poll.data = w;
-		if (uv_poll_init_socket(up->loop, &w->poll, fd)) {
-			free(w);
-			return -1;
-		}
-		up->handles++;
-		curl_multi_assign(up->multi, fd, w);
-	}
-	if (what & CURL_POLL_IN)
-		events |= UV_READABLE;
-	if (what & CURL_POLL_OUT)
-		events |= UV_WRITABLE;
-	uv_poll_start(&w->poll, events, on_poll);
-	return 0;
-}
+/* ---- curl's timer ---- */
 
 static void on_timer(uv_timer_t *timer)
 {
-	act(timer->data, CURL_SOCKET_TIMEOUT, 0);
+	cn_upstream__act(timer->data, CURL_SOCKET_TIMEOUT, 0);
 }
 
 static int on_timeout(CURLM *multi, long ms, void *self)
@@ -125,21 +102,6 @@ static int on_timeout(CURLM *multi, long ms, void *self)
 	return 0;
 }
 
-/* ---- the drain step asked for from outside ---- */
-
-static void on_idle(uv_idle_t *idle)
-{
-	struct cn_upstreams *up = idle->data;
-
-	uv_idle_stop(idle);
-	drain(up);
-}
-
-void cn_upstream__schedule(struct cn_upstreams *up)
-{
-	uv_idle_start(&up->idle, on_idle);
-}
-
 /* ---- easy handles ---- */
 
 CURL *cn_upstream__easy(struct cn_upstreams *up)
@@ -152,16 +114,28 @@ CURL *cn_upstream__easy(struct cn_upstreams *up)
 
 void cn_upstream__give_back(struct cn_upstreams *up, CURL *easy)
 {
-	/* Reset forgets options and the pointers in them; connections belong to the multi.
-	 */
-	curl_easy_reset(easy);
-	if (up->n_kept < CN_EASY_KEPT)
-		up->kept[up->n_kept++] = easy;
-	else
+	if (up->n_kept == CN_EASY_KEPT) {
 		curl_easy_cleanup(easy);
+		return;
+	}
+	/* Forgets options and the pointers in them; connections belong to the multi. */
+	curl_easy_reset(easy);
+	up->kept[up->n_kept++] = easy;
 }
 
 /* ---- life ---- */
+
+int cn_upstream_setup(struct cn_error *reterr)
+{
+	if (cn_memory__init_curl())
+		return cn_fail(reterr, CN_E_FAIL, "libcurl cannot be initialised");
+	return 0;
+}
+
+void cn_upstream_teardown(void)
+{
+	curl_global_cleanup();
+}
 
 struct cn_upstreams *cn_upstreams_new(uv_loop_t *loop, struct cn_charge *charge)
 {
@@ -170,9 +144,10 @@ struct cn_upstreams *cn_upstreams_new(uv_loop_t *loop, struct cn_charge *charge)
 	up->loop = loop;
 	up->charge = charge;
 	cn_list_init(&up->attempts);
+	cn_list_init(&up->due);
 	up->multi = curl_multi_init();
 	cn_assert(up->multi);
-	curl_multi_setopt(up->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+	curl_multi_setopt(up->multi, CURLMOPT_SOCKETFUNCTION, cn_watch__on_socket);
 	curl_multi_setopt(up->multi, CURLMOPT_SOCKETDATA, up);
 	curl_multi_setopt(up->multi, CURLMOPT_TIMERFUNCTION, on_timeout);
 	curl_multi_setopt(up->multi, CURLMOPT_TIMERDATA, up);
@@ -193,15 +168,20 @@ static void on_own_closed(uv_handle_t *handle)
 
 void cn_upstream__handle_closed(struct cn_upstreams *up)
 {
+	void (*on_closed)(void *self) = up->on_closed;
+	void *self = up->closed_self;
+
 	if (--up->handles > 0)
 		return;
-	cn_assert(up->on_closed);
-	up->on_closed(up->closed_self);
+	cn_assert(on_closed);
+	free(up->watches);
 	free(up);
+	on_closed(self);
 }
 
 void cn_upstreams_close(struct cn_upstreams *up, void (*on_closed)(void *self), void *self)
 {
+	cn_assert(!up->inside && !up->draining);
 	up->on_closed = on_closed;
 	up->closed_self = self;
 	CN_LIST_EACH(link, &up->attempts)
@@ -213,14 +193,16 @@ void cn_upstreams_close(struct cn_upstreams *up, void (*on_closed)(void *self), 
 	}
 	while (up->n_kept)
 		curl_easy_cleanup(up->kept[--up->n_kept]);
-	/* Closes the connections; the socket callback closes the polls. */
+	/* Closes the connections, and with each its watch. */
 	curl_multi_cleanup(up->multi);
+	cn_watch__drop_all(up);
 	uv_close((uv_handle_t *)&up->timer, on_own_closed);
 	uv_close((uv_handle_t *)&up->idle, on_own_closed);
 }
 
 void cn_upstreams_slept(struct cn_upstreams *up)
 {
+	up->woke_ms = cn_clock_ms();
 	CN_LIST_EACH(link, &up->attempts)
 	{
 		struct cn_attempt *at = cn_container_of(link, struct cn_attempt, link);
