@@ -67,6 +67,8 @@ const char *cn_error_text(int code);
  * in. */
 #define cn_assert(cond) \
 	((cond) ? (void)0 : cn_assert_failed(#cond, __FILE__, __LINE__, __func__))
+/* Where no run can come, unless for a bug of ours: what happened, in words. */
+#define cn_never(what) cn_assert_failed(what, __FILE__, __LINE__, __func__)
 _Noreturn void cn_assert_failed(const char *cond, const char *file, int line,
                                 const char *func);
 

@@ -101,8 +101,7 @@ void cn_turn__tell_head(struct cn_turn *t, struct cn_view used)
 		wrote(t, cn_conn_write(t->client->conn, cn_buf_view(&comment)));
 		break;
 	case CN_HEAD_FINAL:
-		cn_assert(!"a second head");
-		break;
+		cn_never("a second head");
 	}
 	t->head = CN_HEAD_FINAL;
 }
