@@ -93,6 +93,7 @@ struct cn_view cn_arena_view(struct cn_arena *a, struct cn_view v)
 char *cn_arena_printf(struct cn_arena *a, const char *fmt, ...)
 {
 	va_list args, again;
+	cn_assert(fmt);
 	va_start(args, fmt);
 	va_copy(again, args);
 	int n = vsnprintf(NULL, 0, fmt, args);

@@ -63,6 +63,7 @@ void cn_buf_add_char(struct cn_buf *b, char c)
 void cn_buf_printf(struct cn_buf *b, const char *fmt, ...)
 {
 	va_list args, again;
+	cn_assert(fmt);
 	va_start(args, fmt);
 	va_copy(again, args);
 	int n = vsnprintf(NULL, 0, fmt, args);
