@@ -481,9 +481,10 @@ static void decode_and_search(struct work *w, const struct layer *l, char mark,
 		return;
 	char *p = cn_alloc(l->text.n);
 	size_t *at = cn_alloc((l->text.n + 1) * sizeof(*at)), n = 0;
-	for (size_t i = 0; i < l->text.n; n++) {
+	for (struct cn_view rest = l->text; rest.n; n++) {
+		size_t i = l->text.n - rest.n;
 		at[n] = l->at ? l->at[i] : i;
-		i += decode(cn_view_from(l->text, i), &p[n]);
+		rest = cn_view_from(rest, decode(rest, &p[n]));
 	}
 	at[n] = l->at ? l->at[l->text.n] : l->text.n;
 	struct layer decoded = {cn_view(p, n), at};
