@@ -46,7 +46,7 @@
 	X(REFUSAL, "refusal", "stop_reason refusal")                                      \
 	X(EMPTY_END, "empty-end", "end_turn without content")                             \
 	X(THINKING, "thinking", "thinks for N ms before it answers")                      \
-	X(BIG_HEAD, "big-head", "a response head of 70 KiB")                             \
+	X(BIG_HEAD, "big-head", "a response head of 70 KiB")                              \
 	X(DELAY, "delay", "answers after N ms")                                           \
 	X(FILE, "file", "plays a recorded answer: file PATH")
 
@@ -128,7 +128,7 @@ struct cn_demo_turn {
 	char used[160];     /* x-model-used */
 	char attempts[600]; /* x-continuo-attempts */
 	char stop_reason[40];
-	char wrong[200]; /* "" or how the answer broke the promise of a well-formed one */
+	char wrong[480]; /* "" or how the answer broke the promise of a well-formed one */
 	uint64_t first_byte_ms, took_ms;
 	bool tool; /* it asked for a tool */
 };
