@@ -104,7 +104,8 @@ static inline void fixture_remove(const char *path)
 
 		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
 			continue;
-		(void)snprintf(name, sizeof(name), "%s/%s", path, e->d_name);
+		assert_in_range(snprintf(name, sizeof(name), "%s/%s", path, e->d_name), 1,
+		                sizeof(name) - 1);
 		if (unlink(name))
 			fixture_remove(name);
 	}
@@ -117,7 +118,8 @@ static inline void fixture_place(struct fixture *f, const char *under)
 {
 	memset(f, 0, sizeof(*f));
 	cn_hash_setup();
-	(void)snprintf(f->home, sizeof(f->home), "%s/cn-store-XXXXXX", under);
+	assert_in_range(snprintf(f->home, sizeof(f->home), "%s/cn-store-XXXXXX", under), 1,
+	                sizeof(f->home) - 1);
 	assert_non_null(mkdtemp(f->home));
 	(void)snprintf(f->dir, sizeof(f->dir), "%s/history", f->home);
 	f->opts = (struct cn_store_opts){

@@ -331,13 +331,14 @@ static void play(yyjson_val *entry, struct cn_view bytes, struct recorded *total
 	const char *file = yyjson_get_str(yyjson_obj_get(entry, "file"));
 	const char *reason =
 	    yyjson_get_str(yyjson_obj_get(expected, "anthropic_stop_reason"));
-	CN_AUTO(cn_buf) tools = {0}, hex = {0};
+	CN_AUTO(cn_buf) tools = {0};
 	struct cn_splice_opts o;
 	struct feeder f = {.commit = true};
 	struct seen c = {0};
 	yyjson_val *tool;
 	size_t i, max;
-	/* Two messages in one recording: the expectations merge them, we end with the first. */
+	/* Two messages in one recording: the expectations merge them, we end with the
+	 * first. */
 	bool merged = yyjson_obj_get(entry, "note") != NULL;
 
 	/* The recorded calls are valid by definition: every name that occurs is declared.
@@ -362,7 +363,8 @@ static void play(yyjson_val *entry, struct cn_view bytes, struct recorded *total
 		if (!merged && reason && strcmp(reason, c.stop_reason) != 0)
 			fail_msg("%s: stop_reason %s, want %s", file, c.stop_reason,
 			         reason);
-		if (!merged && yyjson_get_uint(yyjson_obj_get(expected, "text_bytes")) != c.text.n)
+		if (!merged &&
+		    yyjson_get_uint(yyjson_obj_get(expected, "text_bytes")) != c.text.n)
 			fail_msg("%s: %zu bytes of text, want %llu", file, c.text.n,
 			         (unsigned long long)yyjson_get_uint(
 				     yyjson_obj_get(expected, "text_bytes")));
@@ -411,7 +413,8 @@ static void recorded_streams_come_out_whole(void **state)
 		while ((n = fread(cn_buf_reserve(&bytes, 65536), 1, 65536, in)) > 0)
 			bytes.n += n;
 		fclose(in);
-		/* What upstream does at a clean end: the last event's blank line may be missing. */
+		/* What upstream does at a clean end: the last event's blank line may be
+		 * missing. */
 		cn_buf_add_str(&bytes, "\n\n");
 		play(entry, cn_buf_view(&bytes), &total);
 	}

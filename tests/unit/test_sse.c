@@ -102,12 +102,14 @@ static void corpus_in_every_chunking(void **state)
 	yyjson_arr_foreach(yyjson_doc_get_root(doc), i, max, c)
 	{
 		CN_AUTO(cn_buf) text = {0};
+		const char *bytes = yyjson_get_str(yyjson_obj_get(c, "base64"));
 
-		if (!yyjson_obj_get(c, "base64")) {
-			print_message("not bytes: %s\n", yyjson_get_str(yyjson_obj_get(c, "name")));
+		if (!bytes) {
+			print_message("not bytes: %s\n",
+			              yyjson_get_str(yyjson_obj_get(c, "name")));
 			continue;
 		}
-		unbase64(yyjson_get_str(yyjson_obj_get(c, "base64")), &text);
+		unbase64(bytes, &text);
 		check_vector(c, cn_buf_view(&text), 0, 1);
 		check_vector(c, cn_buf_view(&text), 0, 2);
 		for (size_t cut = 0; cut <= text.n; cut++)
