@@ -1,6 +1,6 @@
 /*
- * The outcome classes by name: the one list of wire/fallback-rules.md 1, for policy, log and
- * x-continuo-attempts.  What follows from a class is route/'s business.
+ * The outcome classes by name: the one list of wire/fallback-rules.md 1, for policy, log
+ * and x-continuo-attempts.  What follows from a class is route/'s business.
  *
  * Pure; owns nothing; any thread.
  */
