@@ -122,6 +122,7 @@ void cn_turn__note(struct cn_turn *t, const struct cn_candidate *c,
 	t->outcomes[i] = *o;
 	t->tried[i] = (struct cn_tried){.candidate = c,
 	                                .class = o->class,
+	                                .outcome = &t->outcomes[i],
 	                                .repaired = t->repair.repair != CN_REPAIR_NONE};
 	*r = (struct cn_attempt_record){
 	    .backend = cn_view_str(c->model->backend->name),
