@@ -13,8 +13,8 @@ struct cn_match_input {
 	const struct cn_request *request;
 	struct cn_view owner;
 	/* The value of a request header by lower-case name; empty view without one. */
-	struct cn_view (*header)(void *self, const char *name);
-	void *self;
+	struct cn_view (*header)(const void *self, const char *name);
+	const void *self;
 	int minute_of_day; /* local time, 0..1439 */
 };
 

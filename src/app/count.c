@@ -95,7 +95,7 @@ static void on_end(void *self, const struct cn_outcome *outcome)
 	answer(call);
 }
 
-static struct cn_view header_of(void *self, const char *name)
+static struct cn_view header_of(const void *self, const char *name)
 {
 	return cn_head_get(self, name);
 }
@@ -152,11 +152,10 @@ static int make_plan(struct cn_count_call *call, const struct cn_head *head,
 	const struct cn_token *token = call->client->token;
 	const struct cn_chain *chain =
 	    token ? cn_policy_chain(call->policy, cn_view_str(token->chain)) : NULL;
-	/* The head is only read: the callback's type does not say so. */
 	struct cn_match_input in = {.request = &call->req,
 	                            .owner = cn_view_str(token ? token->owner : "local"),
 	                            .header = header_of,
-	                            .self = (void *)(uintptr_t)head};
+	                            .self = head};
 	int bad;
 
 	uv_mutex_lock(&sh->health_lock);

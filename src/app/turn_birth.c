@@ -33,7 +33,7 @@ void cn_turn__free(struct cn_turn *t)
 	free(t);
 }
 
-static struct cn_view header_of(void *self, const char *name)
+static struct cn_view header_of(const void *self, const char *name)
 {
 	const struct cn_turn *t = self;
 

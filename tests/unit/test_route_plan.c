@@ -17,7 +17,7 @@ static const char *plan_text(struct fixture *f)
 
 /* ---- routes ---- */
 
-static struct cn_view header_of(void *self, const char *name)
+static struct cn_view header_of(const void *self, const char *name)
 {
 	(void)self;
 	return strcmp(name, "x-team") == 0 ? CN_VIEW("search-eu")
