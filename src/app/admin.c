@@ -248,9 +248,9 @@ static void tell_tokens(struct visitor *v)
 }
 
 /* What a client needs to come to us: the token, and what its environment is made of. */
-static void add_entry(struct cn_buf *b, const struct cn_server *s, const struct job *job)
+static void add_entry(struct cn_buf *b, struct cn_server *s, const struct job *job)
 {
-	struct cn_policy *p = cn_shared__policy((struct cn_shared *)(uintptr_t)&s->shared);
+	struct cn_policy *p = cn_shared__policy(&s->shared);
 
 	cn_buf_add_char(b, '{');
 	cn_json_add_text(b, "token", cn_view_str(job->text));
