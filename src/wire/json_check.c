@@ -112,12 +112,13 @@ static void skip_space(struct checker *c)
 /* After the backslash.  A high surrogate must be followed by a low one. */
 static bool check_escape(struct checker *c)
 {
+	static const char known[] = {'"', '\\', '/', 'b', 'f', 'n', 'r', 't'};
 	long v;
 
 	if (c->p == c->end)
 		return fail(c, "the text ends inside a string");
 	if (*c->p != 'u') {
-		if (!memchr("\"\\/bfnrt", *c->p, 8))
+		if (!memchr(known, *c->p, sizeof(known)))
 			return fail(c, "an unknown escape in a string");
 		c->p++;
 		return true;

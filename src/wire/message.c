@@ -58,20 +58,25 @@ static void read_tools(struct cn_request *r)
 		r->caller = CN_CALLER_MAIN;
 }
 
+/* Without the white space of JSON at its end. */
+static struct cn_view trim_end(struct cn_view v)
+{
+	while (v.n > 0 && strchr(" \n\r\t", v.p[v.n - 1]))
+		v.n--;
+	return v;
+}
+
 /* Whether `"key" : "value"` stands anywhere in raw, with any white space. */
 static bool has_pair(struct cn_view raw, struct cn_view key, struct cn_view value)
 {
 	for (size_t at = 0; (at = cn_view_find(raw, value, at)) != SIZE_MAX;
 	     at += value.n) {
-		size_t i = at;
+		struct cn_view before = trim_end(cn_view_cut(raw, at));
 
-		while (i > 0 && strchr(" \n\r\t", raw.p[i - 1]))
-			i--;
-		if (i == 0 || raw.p[--i] != ':')
+		if (!cn_view_ends(before, CN_VIEW(":")))
 			continue;
-		while (i > 0 && strchr(" \n\r\t", raw.p[i - 1]))
-			i--;
-		if (i >= key.n && memcmp(raw.p + i - key.n, key.p, key.n) == 0)
+		before = trim_end(cn_view_cut(before, before.n - 1));
+		if (cn_view_ends(before, key))
 			return true;
 	}
 	return false;

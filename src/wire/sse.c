@@ -194,8 +194,12 @@ void cn_sse_add(struct cn_buf *b, const char *name, struct cn_view data)
 void cn_sse_add_comment(struct cn_buf *b, struct cn_view text)
 {
 	cn_buf_add_str(b, ": ");
-	for (size_t i = 0; i < text.n; i++)
-		cn_buf_add_char(b,
-		                text.p[i] == '\n' || text.p[i] == '\r' ? ' ' : text.p[i]);
+	for (size_t i = 0; i < text.n; i++) {
+		char c = text.p[i];
+
+		if (c == '\n' || c == '\r')
+			c = ' ';
+		cn_buf_add_char(b, c);
+	}
 	cn_buf_add_str(b, "\n\n");
 }

@@ -37,7 +37,7 @@ static void facts_are_read(void **state)
 	    {"{\"model\":\"m\",\"messages\":[{}],\"thinking\":{\"type\":\"adaptive\"},\"tools\":"
 	     "[{\"type\":\"web_search_20250305\",\"name\":\"web_search\"}]}",
 	     false, true, true, false, false, 1, CN_CALLER_SIDE},
-	    {"{\"model\":\"m\",\"messages\":[{\"content\":[{\"type\" : \"image\"}]}],\"tools\":"
+	    {"{\"model\":\"m\",\"messages\":[{\"content\":[{\"type\" \n:\r\t\"image\"}]}],\"tools\":"
 	     "[{\"name\":\"a\"},{\"name\":\"b\"}]}",
 	     false, false, false, true, false, 2, CN_CALLER_MAIN},
 	    {"{\"model\":\"m\",\"messages\":[{\"content\":\"\\\"type\\\":\\\"image\\\"\"}],"
