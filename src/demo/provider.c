@@ -444,7 +444,7 @@ static bool answer_plainly(struct peer *peer, const struct cn_step *s)
 		break;
 	case CN_STEP_BIG_HEAD:
 		add_head(&b, 200, "text/event-stream", "x-big: ");
-		for (size_t i = 0; i < 70 * 1024; i++)
+		for (size_t i = 0; i < (size_t)70 * 1024; i++)
 			cn_buf_add_char(&b, 'a');
 		cn_buf_add_str(&b, "\r\nContent-Length: 0\r\n\r\n");
 		break;

@@ -12,8 +12,10 @@
 
 #define SECOND 1000ULL
 #define MINUTE (60 * SECOND)
-#define DAY    (24 * 60 * MINUTE)
+#define HOUR   (60 * MINUTE)
+#define DAY    (24 * HOUR)
 #define MIB    (1024ULL * 1024)
+#define GIB    (1024 * MIB)
 
 struct cn_fallback cn_fallback_default(void)
 {
@@ -21,7 +23,7 @@ struct cn_fallback cn_fallback_default(void)
 	    .connect_timeout_ms = 10 * SECOND,
 	    .first_byte_timeout_ms = 30 * SECOND,
 	    .idle_timeout_ms = 60 * SECOND,
-	    .progress_timeout_ms = 5 * 60 * SECOND,
+	    .progress_timeout_ms = 5 * MINUTE,
 	    .attempt_timeout_ms = 30 * MINUTE,
 	    .hold_thinking_ms = 20 * SECOND,
 	    .max_wait_ms = 60 * SECOND,
@@ -64,13 +66,13 @@ struct cn_policy *cn_policy_new(void)
 	p->fallback = cn_fallback_default();
 	p->history = true;
 	p->retention_ms = 30 * DAY;
-	p->history_max_size = 10 * 1024 * MIB;
+	p->history_max_size = 10 * GIB;
 	p->limits = (struct cn_limits){.connections = 512,
 	                               .connections_per_token = 64,
 	                               .turns = 128,
 	                               .turns_per_token = 32,
 	                               .request_body = 40 * MIB,
-	                               .memory_limit = 1024 * MIB,
+	                               .memory_limit = GIB,
 	                               .drain_ms = 120 * SECOND};
 	p->log_level = CN_LOG_INFO;
 	return p;
