@@ -18,6 +18,8 @@
 #define CN_REQUEST_MAX   ((size_t)64 << 20)
 #define CN_PING_EVERY_MS 200
 #define CN_TRICKLE_MS    1
+/* A reset throws away what the other side has not read yet: it comes a little later. */
+#define CN_RESET_MS 50
 
 struct backend {
 	struct cn_list link;
@@ -114,6 +116,11 @@ struct sending {
 
 static void peer_next(struct peer *peer);
 
+static void on_reset(uv_timer_t *timer)
+{
+	peer_close(timer->data, true);
+}
+
 static void on_sent(uv_write_t *req, int status)
 {
 	struct sending *s = req->data;
@@ -127,7 +134,7 @@ static void on_sent(uv_write_t *req, int status)
 	if (status < 0 || then == CN_THEN_CLOSE)
 		peer_close(peer, false);
 	else if (then == CN_THEN_RESET)
-		peer_close(peer, true);
+		uv_timer_start(&peer->timer, on_reset, CN_RESET_MS, 0);
 	else if (then == CN_THEN_READ)
 		peer_next(peer);
 }
