@@ -19,7 +19,8 @@ static const struct cn_node *entries(struct cn_load *l, const struct cn_node *ro
 		return NULL;
 	if (n->kind == CN_NODE_MAP)
 		return n;
-	cn_config__mistake(l, n, "'%s' is a map of names; write 'NAME: …' below it", section);
+	cn_config__mistake(l, n, "'%s' is a map of names; write 'NAME: …' below it",
+	                   section);
 	return NULL;
 }
 
@@ -27,10 +28,11 @@ static const struct cn_node *entries(struct cn_load *l, const struct cn_node *ro
 static const char *entry_name(struct cn_load *l, const struct cn_node *n)
 {
 	if (!cn_config__is_name(n->name))
-		cn_config__mistake_key(l, n,
-		                       "'%.*s' is no name; write at most 60 of letters, digits "
-		                       "and . _ : @ -",
-		                       CN_SHOW(n->name));
+		cn_config__mistake_key(
+		    l, n,
+		    "'%.*s' is no name; write at most 60 of letters, digits "
+		    "and . _ : @ -",
+		    CN_SHOW(n->name));
 	return cn_arena_dup(&l->policy->arena, n->name);
 }
 
@@ -63,10 +65,11 @@ static void own_presets(struct cn_load *l, const struct cn_node *root)
 		return;
 	for (const struct cn_node *c = map->first; c; c = c->next)
 		if (cn_catalogue_preset(c->name))
-			cn_config__mistake_key(l, c,
-			                       "preset '%.*s' is in the catalogue already; choose "
-			                       "another name",
-			                       CN_SHOW(c->name));
+			cn_config__mistake_key(
+			    l, c,
+			    "preset '%.*s' is in the catalogue already; choose "
+			    "another name",
+			    CN_SHOW(c->name));
 	l->presets = cn_config__presets(l, map, &l->n_presets);
 }
 
@@ -103,8 +106,9 @@ static const struct cn_config_preset *preset_of(struct cn_load *l, const struct 
 		cn_config__offer(&s, l->presets[i].name);
 	cn_config__mistake(
 	    l, n, "unknown preset '%.*s'; %s", CN_SHOW(n->text),
-	    cn_config__hint(l, &s, "leave it out and write 'url' and 'wire', or add it "
-	                           "below 'presets'"));
+	    cn_config__hint(l, &s,
+	                    "leave it out and write 'url' and 'wire', or add it "
+	                    "below 'presets'"));
 	return NULL;
 }
 
@@ -122,32 +126,35 @@ static void about(struct cn_load *l, const struct cn_node *backend, const char *
 		cn_config__mistake_key(l, backend, "%s", message);
 }
 
-static void check_wire(struct cn_load *l, const struct cn_node *n, const struct cn_backend *b,
-                       const struct cn_config_preset *preset)
+static void check_wire(struct cn_load *l, const struct cn_node *n,
+                       const struct cn_backend *b, const struct cn_config_preset *preset)
 {
 	const char *wire = b->wire == CN_WIRE_OPENAI_CHAT ? "openai-chat" : NULL;
 
 	if (!preset && !cn_config__find(n, "wire") && !cn_config__find(n, "preset"))
-		cn_config__mistake_key(l, n,
-		                       "backend '%s' has no wire; add 'wire: anthropic' or a "
-		                       "preset",
-		                       b->name);
+		cn_config__mistake_key(
+		    l, n,
+		    "backend '%s' has no wire; add 'wire: anthropic' or a "
+		    "preset",
+		    b->name);
 	if (!wire)
 		return;
 	if (preset && !cn_config__find(n, "wire"))
 		about(l, n, "preset",
-		      cn_arena_printf(&l->arena,
-		                      "backend '%s' uses preset '%s', whose wire format %s is "
-		                      "not in this version; use a provider with an "
-		                      "Anthropic-format endpoint",
-		                      b->name, preset->name, wire));
+		      cn_arena_printf(
+			  &l->arena,
+			  "backend '%s' uses preset '%s', whose wire format %s is "
+			  "not in this version; use a provider with an "
+			  "Anthropic-format endpoint",
+			  b->name, preset->name, wire));
 	else
-		about(l, n, "wire",
-		      cn_arena_printf(&l->arena,
-		                      "backend '%s' has the wire format %s, which is not in "
-		                      "this version; use an Anthropic-format endpoint and "
-		                      "'wire: anthropic'",
-		                      b->name, wire));
+		about(
+		    l, n, "wire",
+		    cn_arena_printf(&l->arena,
+		                    "backend '%s' has the wire format %s, which is not in "
+		                    "this version; use an Anthropic-format endpoint and "
+		                    "'wire: anthropic'",
+		                    b->name, wire));
 }
 
 /* Security 6: where a connection may go, and what may travel on it. */
@@ -157,25 +164,29 @@ static void check_network(struct cn_load *l, const struct cn_node *n, struct cn_
 	bool secret = false;
 
 	if (!cn_config__find(n, "network"))
-		b->network = kind == CN_HOST_PUBLIC ? CN_NETWORK_PUBLIC : CN_NETWORK_PRIVATE;
+		b->network =
+		    kind == CN_HOST_PUBLIC ? CN_NETWORK_PUBLIC : CN_NETWORK_PRIVATE;
 	else if (b->network == CN_NETWORK_PUBLIC && kind != CN_HOST_PUBLIC)
-		about(l, n, "network",
-		      "the URL names a private address, which 'network: public' forbids; write "
-		      "'network: private'");
+		about(
+		    l, n, "network",
+		    "the URL names a private address, which 'network: public' forbids; write "
+		    "'network: private'");
 	if (strncmp(b->origin, "http:", 5) != 0 || kind == CN_HOST_LOOPBACK)
 		return;
 	if (!b->plaintext) {
-		about(l, n, "url",
-		      "http to another machine can be read by everyone between; write https, "
-		      "or 'plaintext: true' with 'key: none'");
+		about(
+		    l, n, "url",
+		    "http to another machine can be read by everyone between; write https, "
+		    "or 'plaintext: true' with 'key: none'");
 		return;
 	}
 	for (size_t i = 0; i < b->n_keys; i++)
 		secret = secret || b->keys[i].kind != CN_KEY_NONE;
 	if (secret)
-		about(l, n, "key",
-		      "a key must not travel unencrypted; write 'key: none', or https in the "
-		      "URL");
+		about(
+		    l, n, "key",
+		    "a key must not travel unencrypted; write 'key: none', or https in the "
+		    "URL");
 }
 
 static const struct cn_node *key_node(const struct cn_node *backend, const char *text)
@@ -206,21 +217,24 @@ static void check_vault_key(struct cn_load *l, const struct cn_node *n,
 	if (r == 0 || !at)
 		return;
 	if (r == CN_E_NOT_FOUND)
-		cn_config__mistake(l, at,
-		                   "the vault has no key '%s'; store it with 'continuo vault "
-		                   "set %s %s %s'",
-		                   name, name, b->preset ? "--preset" : "--origin",
-		                   b->preset ? b->preset : b->origin);
+		cn_config__mistake(
+		    l, at,
+		    "the vault has no key '%s'; store it with 'continuo vault "
+		    "set %s %s %s'",
+		    name, name, b->preset ? "--preset" : "--origin",
+		    b->preset ? b->preset : b->origin);
 	else if (r == CN_E_DENIED)
 		cn_config__mistake(l, at,
 		                   "key '%s' may not be sent to %s; use a key of that "
 		                   "provider, or store this one anew with '--origin %s'",
 		                   name, b->origin, b->origin);
 	else
-		cn_config__mistake(l, at, "key '%s' cannot be checked; %s", name, err.message);
+		cn_config__mistake(l, at, "key '%s' cannot be checked; %s", name,
+		                   err.message);
 }
 
-static void check_keys(struct cn_load *l, const struct cn_node *n, const struct cn_backend *b)
+static void check_keys(struct cn_load *l, const struct cn_node *n,
+                       const struct cn_backend *b)
 {
 	const struct cn_policy *p = l->policy;
 
@@ -234,10 +248,11 @@ static void check_keys(struct cn_load *l, const struct cn_node *n, const struct 
 		for (size_t j = 0; j < p->n_client_key_origins; j++)
 			known = known || strcmp(p->client_key_origins[j], b->origin) == 0;
 		if (!known)
-			cn_config__mistake(l, at,
-			                   "the client's own key may not go to %s; use a vault "
-			                   "key, or list that origin in client_key_origins",
-			                   b->origin);
+			cn_config__mistake(
+			    l, at,
+			    "the client's own key may not go to %s; use a vault "
+			    "key, or list that origin in client_key_origins",
+			    b->origin);
 	}
 }
 
@@ -265,11 +280,11 @@ static void build_backend(struct cn_load *l, const struct cn_node *n, struct cn_
 	if (b->n_keys == 0)
 		no_key(l, b);
 	check_wire(l, n, b, preset);
-	if (!b->url && !cn_config__find(n, "url") && (preset || !cn_config__find(n, "preset")))
-		cn_config__mistake_key(l, n,
-		                       "backend '%s' has no url%s; add 'url: https://…'%s",
-		                       b->name, preset ? ", nor has its preset" : "",
-		                       preset ? "" : " or a preset");
+	if (!b->url && !cn_config__find(n, "url") &&
+	    (preset || !cn_config__find(n, "preset")))
+		cn_config__mistake_key(
+		    l, n, "backend '%s' has no url%s; add 'url: https://…'%s", b->name,
+		    preset ? ", nor has its preset" : "", preset ? "" : " or a preset");
 	if (!b->url)
 		return;
 	check_network(l, n, b);
@@ -301,13 +316,14 @@ static void apply_preset(struct cn_load *l, struct cn_model *m)
 {
 	const struct cn_config_preset *preset =
 	    m->backend && m->backend->preset
-	        ? cn_config__preset(l, cn_view_str(m->backend->preset))
-	        : NULL;
+		? cn_config__preset(l, cn_view_str(m->backend->preset))
+		: NULL;
 
 	if (!preset || !preset->models)
 		return;
 	for (const struct cn_node *c = preset->models->first; c; c = c->next)
-		if (m->id ? cn_view_glob(c->name, cn_view_str(m->id)) : cn_view_is(c->name, "*"))
+		if (m->id ? cn_view_glob(c->name, cn_view_str(m->id))
+		          : cn_view_is(c->name, "*"))
 			cn_config__read(l, c, &cn_config__preset_model_table, m);
 }
 
@@ -330,10 +346,11 @@ static void build_model(struct cn_load *l, const struct cn_node *n, struct cn_mo
 	cn_config__read(l, n, &cn_config__model_table, m);
 	if (m->context && m->max_output > m->context)
 		about(l, n, cn_config__find(n, "max_output") ? "max_output" : "context",
-		      cn_arena_printf(&l->arena,
-		                      "max_output %s is more than the context of %s; mend one",
-		                      cn_config__tokens_text(&l->arena, m->max_output),
-		                      cn_config__tokens_text(&l->arena, m->context)));
+		      cn_arena_printf(
+			  &l->arena,
+			  "max_output %s is more than the context of %s; mend one",
+			  cn_config__tokens_text(&l->arena, m->max_output),
+			  cn_config__tokens_text(&l->arena, m->context)));
 }
 
 /* ---- the whole ---- */
@@ -349,11 +366,12 @@ static void check_listen(struct cn_load *l, const struct cn_node *root)
 	c = n->kind == CN_NODE_LIST && n->n == p->n_listen ? n->first : NULL;
 	for (size_t i = 0; i < p->n_listen; i++) {
 		if (!p->listen[i].loopback)
-			cn_config__mistake(l, c ? c : n,
-			                   "%s is reachable from other machines; add 'tls: "
-			                   "terminated' when a proxy in front does TLS, or listen "
-			                   "on 127.0.0.1",
-			                   p->listen[i].host);
+			cn_config__mistake(
+			    l, c ? c : n,
+			    "%s is reachable from other machines; add 'tls: "
+			    "terminated' when a proxy in front does TLS, or listen "
+			    "on 127.0.0.1",
+			    p->listen[i].host);
 		c = c ? c->next : NULL;
 	}
 }
@@ -364,8 +382,9 @@ static void check_workers(struct cn_load *l, const struct cn_node *root)
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
 
 	if (n && cores > 0 && l->policy->workers > (unsigned)cores)
-		cn_config__mistake(l, n, "%u workers; this machine has %ld core%s, write at "
-		                         "most that",
+		cn_config__mistake(l, n,
+		                   "%u workers; this machine has %ld core%s, write at "
+		                   "most that",
 		                   l->policy->workers, cores, cores == 1 ? "" : "s");
 }
 
@@ -386,7 +405,8 @@ void cn_config__build(struct cn_load *l, const struct cn_node *root)
 	check_workers(l, root);
 	own_presets(l, root);
 	if ((map = entries(l, root, "backends"))) {
-		p->backends = cn_arena_zalloc(&p->arena, (map->n + 1) * sizeof *p->backends);
+		p->backends =
+		    cn_arena_zalloc(&p->arena, (map->n + 1) * sizeof *p->backends);
 		for (const struct cn_node *c = map->first; c; c = c->next)
 			build_backend(l, c, &p->backends[p->n_backends++]);
 	}

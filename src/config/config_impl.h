@@ -70,7 +70,7 @@ struct cn_load {
 	struct cn_config_file **files;     /* in arena */
 	size_t n_files;
 	const char *dir; /* in arena: real path of the policy's directory */
-	bool fatal; /* a file could not be read as YAML: no use in looking further */
+	bool fatal;      /* a file could not be read as YAML: no use in looking further */
 	struct cn_mistake *mistakes, *last_mistake;
 	size_t n_mistakes, n_kept;
 	struct cn_config_preset *presets; /* in arena: the policy's own */
@@ -170,10 +170,10 @@ struct cn_table {
 struct cn_row {
 	const char *key;
 	const struct cn_type *type;
-	size_t at, size;    /* the field in its struct */
-	size_t count_at;    /* of its length, for lists */
-	uint64_t min, max;  /* bounds; of text: its length */
-	const char *also;   /* a word allowed besides, which stands for … */
+	size_t at, size;   /* the field in its struct */
+	size_t count_at;   /* of its length, for lists */
+	uint64_t min, max; /* bounds; of text: its length */
+	const char *also;  /* a word allowed besides, which stands for … */
 	uint64_t also_value;
 	const struct cn_word *words;
 	const struct cn_table *table; /* of a section or of the entries of a map */
@@ -213,12 +213,11 @@ extern const struct cn_type cn_type_globs, cn_type_words, cn_type_classes, cn_ty
 /* forms.c */
 extern const struct cn_type cn_type_url, cn_type_keys, cn_type_proxy, cn_type_failback,
     cn_type_stream, cn_type_tools, cn_type_prompt, cn_type_clock, cn_type_path,
-    cn_type_collector, cn_type_date, cn_type_price, cn_type_id,
-    cn_type_budget;
+    cn_type_collector, cn_type_date, cn_type_price, cn_type_id, cn_type_budget;
 /* entries.c: read by check.c, which follows the references */
 extern const struct cn_type cn_type_include, cn_type_presets, cn_type_backends,
-    cn_type_models, cn_type_preset_models, cn_type_chains, cn_type_routes, cn_type_use, cn_type_members,
-    cn_type_overrides, cn_type_inherited, cn_type_backend_ref;
+    cn_type_models, cn_type_preset_models, cn_type_chains, cn_type_routes, cn_type_use,
+    cn_type_members, cn_type_overrides, cn_type_inherited, cn_type_backend_ref;
 
 /* ---- print.c, jsonschema.c ---- */
 

@@ -9,7 +9,8 @@
 
 #include "config_impl.h"
 
-static yyjson_mut_val *no_give(yyjson_mut_doc *d, const struct cn_row *row, const void *base)
+static yyjson_mut_val *no_give(yyjson_mut_doc *d, const struct cn_row *row,
+                               const void *base)
 {
 	(void)d;
 	(void)row;
@@ -95,7 +96,8 @@ static void preset_models_read(struct cn_load *l, const struct cn_node *n,
 	struct cn_config_preset *p = base;
 
 	if (n->kind != CN_NODE_MAP) {
-		cn_config__mistake(l, n, "'%s' is a map; write 'ID: {context: 128k}'", row->key);
+		cn_config__mistake(l, n, "'%s' is a map; write 'ID: {context: 128k}'",
+		                   row->key);
 		return;
 	}
 	for (const struct cn_node *c = n->first; c; c = c->next) {
@@ -193,10 +195,9 @@ static yyjson_mut_val *chains_give(yyjson_mut_doc *d, const struct cn_row *row,
 
 static yyjson_mut_val *chains_describe(yyjson_mut_doc *d, const struct cn_row *row)
 {
-	return map_of(d,
-	              cn_config__either(d, names_describe(d),
-	                                cn_config__describe(d, row->table)),
-	              name_pattern);
+	return map_of(
+	    d, cn_config__either(d, names_describe(d), cn_config__describe(d, row->table)),
+	    name_pattern);
 }
 
 const struct cn_type cn_type_chains = {NULL, chains_give, chains_describe};
@@ -268,7 +269,8 @@ static yyjson_mut_val *routes_give(yyjson_mut_doc *d, const struct cn_row *row,
 	yyjson_mut_val *arr = yyjson_mut_arr(d);
 
 	for (size_t i = 0; i < p->n_routes; i++)
-		yyjson_mut_arr_append(arr, cn_config__give(d, row->table, &p->routes[i], NULL));
+		yyjson_mut_arr_append(arr,
+		                      cn_config__give(d, row->table, &p->routes[i], NULL));
 	return arr;
 }
 

@@ -113,10 +113,11 @@ bool cn_config__read_below(struct cn_load *l, const struct cn_node *n,
 	struct cn_view text;
 
 	if (n->text.n && n->text.p[0] == '/') {
-		cn_config__mistake(l, n,
-		                   "'%.*s' is an absolute path; name a file below the policy's "
-		                   "own directory",
-		                   CN_SHOW(n->text));
+		cn_config__mistake(
+		    l, n,
+		    "'%.*s' is an absolute path; name a file below the policy's "
+		    "own directory",
+		    CN_SHOW(n->text));
 		return false;
 	}
 	path = beside_policy(l, n->text);
@@ -126,9 +127,9 @@ bool cn_config__read_below(struct cn_load *l, const struct cn_node *n,
 		return false;
 	}
 	if (strncmp(real, l->dir, dir_n) != 0 || (dir_n > 1 && real[dir_n] != '/')) {
-		cn_config__mistake(l, n,
-		                   "'%.*s' leaves the policy's directory; move the file below it",
-		                   CN_SHOW(n->text));
+		cn_config__mistake(
+		    l, n, "'%.*s' leaves the policy's directory; move the file below it",
+		    CN_SHOW(n->text));
 		return false;
 	}
 	for (size_t i = 0; i < l->n_files; i++) {
@@ -151,8 +152,8 @@ bool cn_config__read_below(struct cn_load *l, const struct cn_node *n,
 static bool joins(const struct cn_node *n)
 {
 	static const char *const sections[] = {
-	    "client", "presets", "backends", "models",  "chains", "fallback",     "history",
-	    "limits", "budgets", "tokens",   "vault",   "observability"};
+	    "client",  "presets", "backends", "models", "chains", "fallback",
+	    "history", "limits",  "budgets",  "tokens", "vault",  "observability"};
 
 	for (size_t i = 0; i < sizeof sections / sizeof *sections; i++)
 		if (cn_view_is(n->name, sections[i]))
@@ -182,10 +183,9 @@ static void join(struct cn_load *l, struct cn_node *to, struct cn_node *from,
 		} else if (level == 0 && joins(c) && there->kind == CN_NODE_MAP) {
 			join(l, there, c, 1);
 		} else {
-			cn_config__mistake_key(l, c,
-			                       "'%.*s' is set in %s:%u already; keep one",
-			                       CN_SHOW(c->name), there->file->name,
-			                       there->name_line);
+			cn_config__mistake_key(
+			    l, c, "'%.*s' is set in %s:%u already; keep one",
+			    CN_SHOW(c->name), there->file->name, there->name_line);
 		}
 	}
 }
@@ -211,15 +211,17 @@ static void include(struct cn_load *l, struct cn_node *root, const struct cn_nod
 	if (!tree)
 		return;
 	if (tree->kind != CN_NODE_MAP) {
-		cn_config__mistake(l, tree, "an included file holds keys; write 'name: value'");
+		cn_config__mistake(l, tree,
+		                   "an included file holds keys; write 'name: value'");
 		return;
 	}
 	nested = cn_config__find(tree, "include");
 	if (nested) {
-		cn_config__mistake_key(l, nested,
-		                       "an included file includes no others; name them all in "
-		                       "%s",
-		                       l->files[0]->name);
+		cn_config__mistake_key(
+		    l, nested,
+		    "an included file includes no others; name them all in "
+		    "%s",
+		    l->files[0]->name);
 	}
 	join(l, root, tree, 0);
 }
@@ -253,7 +255,10 @@ struct cn_node *cn_config__read_all(struct cn_load *l)
 	char real[PATH_MAX];
 	struct cn_node *root;
 	const char *dir =
-	    !slash ? "." : slash == path ? "/" : cn_arena_dup(&l->arena, cn_view(path, (size_t)(slash - path)));
+	    !slash ? "."
+	    : slash == path
+		? "/"
+		: cn_arena_dup(&l->arena, cn_view(path, (size_t)(slash - path)));
 
 	if (!read_path(l, path, &f->text, &why)) {
 		cn_config__mistake_at(l, f, 0, 0, "the policy file %s", why);
@@ -268,8 +273,8 @@ struct cn_node *cn_config__read_all(struct cn_load *l)
 	root = cn_config__parse(l, f);
 	if (!root) {
 		if (!l->fatal)
-			cn_config__mistake_at(l, f, 1, 1,
-			                      "the policy is empty; 'continuo init' writes one");
+			cn_config__mistake_at(
+			    l, f, 1, 1, "the policy is empty; 'continuo init' writes one");
 		return NULL;
 	}
 	if (root->kind != CN_NODE_MAP) {

@@ -68,16 +68,18 @@ static void url_read(struct cn_load *l, const struct cn_node *n, const struct cn
                      void *base)
 {
 	/* Of a preset it stands deeper. */
-	struct cn_backend *b = (struct cn_backend *)(void *)((char *)base + row->at -
-	                                                    offsetof(struct cn_backend, url));
+	struct cn_backend *b =
+	    (struct cn_backend *)(void *)((char *)base + row->at -
+	                                  offsetof(struct cn_backend, url));
 
 	if (!cn_config__scalar(l, n, "a URL, such as https://api.example.com/anthropic"))
 		return;
 	if (!cn_config_origin(&l->policy->arena, n->text, &b->origin, &b->url))
-		cn_config__mistake(l, n,
-		                   "'%.*s' is no base URL; write https://HOST/PATH, without "
-		                   "user, query and fragment",
-		                   CN_SHOW(n->text));
+		cn_config__mistake(
+		    l, n,
+		    "'%.*s' is no base URL; write https://HOST/PATH, without "
+		    "user, query and fragment",
+		    CN_SHOW(n->text));
 }
 
 static yyjson_mut_val *url_describe(yyjson_mut_doc *d, const struct cn_row *row)
@@ -110,8 +112,8 @@ const struct cn_type cn_type_collector = {collector_read, text_give, url_describ
 static void proxy_read(struct cn_load *l, const struct cn_node *n, const struct cn_row *row,
                        void *base)
 {
-	static const char *const schemes[] = {"http://", "https://", "socks5://", "socks5h://",
-	                                      NULL};
+	static const char *const schemes[] = {"http://", "https://", "socks5://",
+	                                      "socks5h://", NULL};
 	struct cn_backend *b = base;
 	const char *const *s = schemes, *origin = NULL;
 
@@ -128,7 +130,8 @@ static void proxy_read(struct cn_load *l, const struct cn_node *n, const struct 
 	if (*s) {
 		/* The rest of the URL has http's form. */
 		struct cn_view rest = cn_view_from(n->text, strlen(*s));
-		const char *url = cn_arena_printf(&l->arena, "http://%.*s", CN_VIEW_ARG(rest));
+		const char *url =
+		    cn_arena_printf(&l->arena, "http://%.*s", CN_VIEW_ARG(rest));
 		if (!cn_config_origin(&l->arena, cn_view_str(url), &origin, NULL))
 			origin = NULL;
 	}
@@ -202,10 +205,11 @@ static bool key_map(struct cn_load *l, const struct cn_node *n, struct cn_policy
 	if (!account || !cn_config__scalar(l, account, "a label"))
 		return account == NULL;
 	if (!cn_config__is_name(account->text)) {
-		cn_config__mistake(l, account,
-		                   "'%.*s' is no label; write at most 60 of letters, digits "
-		                   "and . _ : @ -",
-		                   CN_SHOW(account->text));
+		cn_config__mistake(
+		    l, account,
+		    "'%.*s' is no label; write at most 60 of letters, digits "
+		    "and . _ : @ -",
+		    CN_SHOW(account->text));
 		return false;
 	}
 	k->account = cn_arena_dup(&l->policy->arena, account->text);
@@ -227,12 +231,12 @@ static void keys_read(struct cn_load *l, const struct cn_node *n, const struct c
 	b->n_keys = 0;
 	for (size_t i = 0; i < count; i++, c = c->next) {
 		struct cn_policy_key k = {0};
-		bool ok = !c->bad && (c->kind == CN_NODE_MAP ? key_map(l, c, &k)
-		                                              : key_text(l, c, &k));
+		bool ok = !c->bad &&
+		          (c->kind == CN_NODE_MAP ? key_map(l, c, &k) : key_text(l, c, &k));
 		for (size_t j = 0; ok && j < b->n_keys; j++) {
 			if (b->keys[j].kind == k.kind && !strcmp(b->keys[j].name, k.name)) {
-				cn_config__mistake(l, c, "key '%s' stands here twice; keep one",
-				                   k.name);
+				cn_config__mistake(
+				    l, c, "key '%s' stands here twice; keep one", k.name);
 				ok = false;
 			}
 		}
@@ -300,11 +304,12 @@ static void id_read(struct cn_load *l, const struct cn_node *n, const struct cn_
 			return;
 		}
 	}
-	m->id = cn_view_is(n->text, "client") ? NULL
-	                                      : cn_arena_dup(&l->policy->arena, n->text);
+	m->id =
+	    cn_view_is(n->text, "client") ? NULL : cn_arena_dup(&l->policy->arena, n->text);
 }
 
-static yyjson_mut_val *id_give(yyjson_mut_doc *d, const struct cn_row *row, const void *base)
+static yyjson_mut_val *id_give(yyjson_mut_doc *d, const struct cn_row *row,
+                               const void *base)
 {
 	const struct cn_model *m = base;
 
@@ -319,8 +324,8 @@ static yyjson_mut_val *id_describe(yyjson_mut_doc *d, const struct cn_row *row)
 
 const struct cn_type cn_type_id = {id_read, id_give, id_describe};
 
-static void stream_read(struct cn_load *l, const struct cn_node *n, const struct cn_row *row,
-                        void *base)
+static void stream_read(struct cn_load *l, const struct cn_node *n,
+                        const struct cn_row *row, void *base)
 {
 	static const char *const names[] = {"over", NULL};
 	static const char wanted[] = "always, never or {over: 4k}";
@@ -360,8 +365,8 @@ static yyjson_mut_val *stream_give(yyjson_mut_doc *d, const struct cn_row *row,
 	if (m->stream != CN_STREAM_OVER)
 		return cn_config__str(d, m->stream == CN_STREAM_NEVER ? "never" : "always");
 	obj = yyjson_mut_obj(d);
-	yyjson_mut_obj_add_val(d, obj, "over",
-	                       cn_config__str(d, cn_config__tokens_text(&a, m->stream_over)));
+	yyjson_mut_obj_add_val(
+	    d, obj, "over", cn_config__str(d, cn_config__tokens_text(&a, m->stream_over)));
 	cn_arena_done(&a);
 	return obj;
 }
@@ -420,14 +425,15 @@ const struct cn_type cn_type_tools = {tools_read, tools_give, tools_describe};
 
 static const char *const prompt_ways[] = {"prepend", "append", "replace", NULL};
 
-static void prompt_read(struct cn_load *l, const struct cn_node *n, const struct cn_row *row,
-                        void *base)
+static void prompt_read(struct cn_load *l, const struct cn_node *n,
+                        const struct cn_row *row, void *base)
 {
 	struct cn_prompt *p = (struct cn_prompt *)(void *)((char *)base + row->at);
 	const struct cn_node *file;
 	struct cn_view text;
 
-	file = only_key(l, n, prompt_ways, "{append: FILE}, {prepend: FILE} or {replace: FILE}");
+	file = only_key(l, n, prompt_ways,
+	                "{append: FILE}, {prepend: FILE} or {replace: FILE}");
 	if (!file || !cn_config__scalar(l, file, "the path of a file") ||
 	    !cn_config__read_below(l, file, &text))
 		return;
@@ -466,7 +472,8 @@ static yyjson_mut_val *prompt_describe(yyjson_mut_doc *d, const struct cn_row *r
 	(void)row;
 	yyjson_mut_obj_add_str(d, v, "type", "object");
 	for (size_t i = 0; prompt_ways[i]; i++)
-		yyjson_mut_obj_add_val(d, props, prompt_ways[i], cn_config__pattern(d, "^[^/]"));
+		yyjson_mut_obj_add_val(d, props, prompt_ways[i],
+		                       cn_config__pattern(d, "^[^/]"));
 	yyjson_mut_obj_add_val(d, v, "properties", props);
 	yyjson_mut_obj_add_uint(d, v, "minProperties", 1);
 	yyjson_mut_obj_add_uint(d, v, "maxProperties", 1);
@@ -488,9 +495,11 @@ static void date_read(struct cn_load *l, const struct cn_node *n, const struct c
 		return;
 	ok = n->text.n == 10;
 	for (size_t i = 0; ok && i < 10; i++)
-		ok = i == 4 || i == 7 ? n->text.p[i] == '-' : isdigit((unsigned char)n->text.p[i]);
-	ok = ok && memcmp(n->text.p + 5, "00", 2) > 0 && memcmp(n->text.p + 5, "12", 2) <= 0 &&
-	     memcmp(n->text.p + 8, "00", 2) > 0 && memcmp(n->text.p + 8, "31", 2) <= 0;
+		ok = i == 4 || i == 7 ? n->text.p[i] == '-'
+		                      : isdigit((unsigned char)n->text.p[i]);
+	ok = ok && memcmp(n->text.p + 5, "00", 2) > 0 &&
+	     memcmp(n->text.p + 5, "12", 2) <= 0 && memcmp(n->text.p + 8, "00", 2) > 0 &&
+	     memcmp(n->text.p + 8, "31", 2) <= 0;
 	if (ok)
 		keep(l, row, base, n->text);
 	else
@@ -519,7 +528,8 @@ static void price_read(struct cn_load *l, const struct cn_node *n, const struct 
 {
 	struct cn_price *p = (struct cn_price *)(void *)((char *)base + row->at);
 
-	*p = (struct cn_price){.date = undated}; /* a price replaces the one before as a whole */
+	*p = (struct cn_price){
+	    .date = undated}; /* a price replaces the one before as a whole */
 	cn_config__read(l, n, row->table, p);
 }
 
@@ -541,16 +551,16 @@ const struct cn_type cn_type_price = {price_read, price_give, price_describe};
 
 /* ---- budgets ---- */
 
-static void budget_read(struct cn_load *l, const struct cn_node *n, const struct cn_row *row,
-                        void *base)
+static void budget_read(struct cn_load *l, const struct cn_node *n,
+                        const struct cn_row *row, void *base)
 {
 	size_t before = l->n_mistakes;
 	struct cn_budget *b = (struct cn_budget *)(void *)((char *)base + row->at);
 
 	cn_config__read(l, n, row->table, b);
 	if (l->n_mistakes == before && b->tokens == 0 && !(b->money > 0))
-		cn_config__mistake_key(l, n,
-		                       "a budget of nothing; add 'money: 10' or 'tokens: 5M'");
+		cn_config__mistake_key(
+		    l, n, "a budget of nothing; add 'money: 10' or 'tokens: 5M'");
 }
 
 static yyjson_mut_val *budget_give(yyjson_mut_doc *d, const struct cn_row *row,
@@ -607,11 +617,12 @@ static yyjson_mut_val *failback_give(yyjson_mut_doc *d, const struct cn_row *row
 
 	(void)row;
 	if (f->failback != CN_FAILBACK_IDLE)
-		return cn_config__str(
-		    d, f->failback == CN_FAILBACK_NEVER ? "never" : "next_turn");
+		return cn_config__str(d, f->failback == CN_FAILBACK_NEVER ? "never"
+		                                                          : "next_turn");
 	obj = yyjson_mut_obj(d);
-	yyjson_mut_obj_add_val(d, obj, "idle",
-	                       cn_config__str(d, cn_config__time_text(&a, f->failback_idle_ms)));
+	yyjson_mut_obj_add_val(
+	    d, obj, "idle",
+	    cn_config__str(d, cn_config__time_text(&a, f->failback_idle_ms)));
 	cn_arena_done(&a);
 	return obj;
 }
@@ -645,7 +656,8 @@ static void clock_read(struct cn_load *l, const struct cn_node *n, const struct 
 	(void)row;
 	if (!cn_config__scalar(l, n, "22:00-06:00"))
 		return;
-	if (n->text.n != 11 || n->text.p[5] != '-' || !minute(cn_view_cut(n->text, 5), &from) ||
+	if (n->text.n != 11 || n->text.p[5] != '-' ||
+	    !minute(cn_view_cut(n->text, 5), &from) ||
 	    !minute(cn_view_from(n->text, 6), &to) || from == to) {
 		cn_config__mistake(l, n, "'%.*s' is no span of the day; write 22:00-06:00",
 		                   CN_SHOW(n->text));
@@ -672,7 +684,8 @@ static yyjson_mut_val *clock_give(yyjson_mut_doc *d, const struct cn_row *row,
 static yyjson_mut_val *clock_describe(yyjson_mut_doc *d, const struct cn_row *row)
 {
 	(void)row;
-	return cn_config__pattern(d, "^([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]$");
+	return cn_config__pattern(
+	    d, "^([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]$");
 }
 
 const struct cn_type cn_type_clock = {clock_read, clock_give, clock_describe};
@@ -683,9 +696,9 @@ static void path_read(struct cn_load *l, const struct cn_node *n, const struct c
 	if (!cn_config__scalar(l, n, "an absolute path"))
 		return;
 	if (n->text.p[0] != '/' || n->text.n > row->max)
-		cn_config__mistake(l, n,
-		                   "'%.*s' is no absolute path; write it from the first '/' on",
-		                   CN_SHOW(n->text));
+		cn_config__mistake(
+		    l, n, "'%.*s' is no absolute path; write it from the first '/' on",
+		    CN_SHOW(n->text));
 	else
 		keep(l, row, base, n->text);
 }

@@ -43,7 +43,8 @@ static void strings_read(struct cn_load *l, const struct cn_node *n,
 {
 	size_t count, kept = 0;
 	const struct cn_node *c = items(n, &count);
-	const char **list = cn_arena_zalloc(&l->policy->arena, (count + 1) * sizeof(char *));
+	const char **list =
+	    cn_arena_zalloc(&l->policy->arena, (count + 1) * sizeof(char *));
 
 	if (first)
 		list[kept++] = first;
@@ -51,7 +52,8 @@ static void strings_read(struct cn_load *l, const struct cn_node *n,
 		const char *s = c->bad ? NULL : check(l, c, row);
 		for (size_t j = 0; s && j < kept; j++) {
 			if (strcmp(list[j], s) == 0) {
-				cn_config__mistake(l, c, "'%s' stands here twice; keep one", s);
+				cn_config__mistake(l, c, "'%s' stands here twice; keep one",
+				                   s);
 				s = NULL;
 			}
 		}
@@ -130,17 +132,18 @@ static const char *token_check(struct cn_load *l, const struct cn_node *n,
 		ok = ok && (isalnum((unsigned char)n->text.p[i]) ||
 		            memchr("_.-", n->text.p[i], 3));
 	if (!ok || n->text.n > 100) {
-		cn_config__mistake(l, n,
-		                   "'%.*s' is no name of one; write letters, digits, '_', '-' "
-		                   "and '.'",
-		                   CN_SHOW(n->text));
+		cn_config__mistake(
+		    l, n,
+		    "'%.*s' is no name of one; write letters, digits, '_', '-' "
+		    "and '.'",
+		    CN_SHOW(n->text));
 		return NULL;
 	}
 	return cn_arena_dup(&l->policy->arena, n->text);
 }
 
-static void fields_read(struct cn_load *l, const struct cn_node *n, const struct cn_row *row,
-                        void *base)
+static void fields_read(struct cn_load *l, const struct cn_node *n,
+                        const struct cn_row *row, void *base)
 {
 	strings_read(l, n, row, base, token_check, NULL);
 }
@@ -167,7 +170,8 @@ static const struct cn_word *known(struct cn_load *l, const struct cn_node *n,
 		if (cn_view_is(n->text, w->word))
 			return w;
 		cn_config__offer(&s, w->word);
-		cn_buf_printf(&list, "%s%s", w == row->words ? "known are " : ", ", w->word);
+		cn_buf_printf(&list, "%s%s", w == row->words ? "known are " : ", ",
+		              w->word);
 	}
 	cn_config__mistake(l, n, "unknown word '%.*s' in '%s'; %s", CN_SHOW(n->text),
 	                   row->key, cn_config__hint(l, &s, cn_buf_cstr(&list)));
@@ -304,12 +308,14 @@ static bool field_name_ok(struct cn_load *l, const struct cn_node *n)
 		ok = isalnum((unsigned char)n->name.p[i]) || n->name.p[i] == '-' ||
 		     n->name.p[i] == '_';
 	for (size_t i = 0; ok && i < n->text.n; i++)
-		ok = (unsigned char)n->text.p[i] >= ' ' && (unsigned char)n->text.p[i] < 0x7f;
+		ok = (unsigned char)n->text.p[i] >= ' ' &&
+		     (unsigned char)n->text.p[i] < 0x7f;
 	if (!ok)
-		cn_config__mistake_key(l, n,
-		                       "'%.*s' is no header; write a name of letters, digits "
-		                       "and '-' and a value of visible ASCII",
-		                       CN_SHOW(n->name));
+		cn_config__mistake_key(
+		    l, n,
+		    "'%.*s' is no header; write a name of letters, digits "
+		    "and '-' and a value of visible ASCII",
+		    CN_SHOW(n->name));
 	return ok;
 }
 
@@ -322,28 +328,36 @@ static bool among(struct cn_view name, const char *const *list)
 	return false;
 }
 
-static const char *const credential_headers[] = {
-    "authorization", "x-api-key", "api-key", "proxy-authorization", "cookie",
-    "x-continuo-token", "x-goog-api-key", "x-amz-security-token", NULL};
+static const char *const credential_headers[] = {"authorization",
+                                                 "x-api-key",
+                                                 "api-key",
+                                                 "proxy-authorization",
+                                                 "cookie",
+                                                 "x-continuo-token",
+                                                 "x-goog-api-key",
+                                                 "x-amz-security-token",
+                                                 NULL};
 static const char *const our_headers[] = {
-    "host",         "connection",      "content-length", "transfer-encoding", "te",
-    "content-type", "accept-encoding", "upgrade",        "expect",            "trailer",
-    "keep-alive",   NULL};
+    "host",   "connection",   "content-length",  "transfer-encoding",
+    "te",     "content-type", "accept-encoding", "upgrade",
+    "expect", "trailer",      "keep-alive",      NULL};
 
 static bool header_check(struct cn_load *l, const struct cn_node *n)
 {
 	if (!field_name_ok(l, n))
 		return false;
 	if (among(n->name, credential_headers)) {
-		cn_config__mistake_key(l, n,
-		                       "header '%.*s' carries a secret; store it with "
-		                       "'continuo vault set NAME' and write 'key: vault:NAME'",
-		                       CN_SHOW(n->name));
+		cn_config__mistake_key(
+		    l, n,
+		    "header '%.*s' carries a secret; store it with "
+		    "'continuo vault set NAME' and write 'key: vault:NAME'",
+		    CN_SHOW(n->name));
 		return false;
 	}
 	if (among(n->name, our_headers)) {
-		cn_config__mistake_key(l, n, "header '%.*s' is written by continuo; leave it "
-		                             "out",
+		cn_config__mistake_key(l, n,
+		                       "header '%.*s' is written by continuo; leave it "
+		                       "out",
 		                       CN_SHOW(n->name));
 		return false;
 	}
@@ -356,10 +370,11 @@ static bool header_glob_check(struct cn_load *l, const struct cn_node *n)
 		return false;
 	if (!among(n->name, credential_headers))
 		return true;
-	cn_config__mistake_key(l, n,
-	                       "header '%.*s' carries a secret; match on another header, or "
-	                       "on 'owner'",
-	                       CN_SHOW(n->name));
+	cn_config__mistake_key(
+	    l, n,
+	    "header '%.*s' carries a secret; match on another header, or "
+	    "on 'owner'",
+	    CN_SHOW(n->name));
 	return false;
 }
 
@@ -373,10 +388,11 @@ static bool env_check(struct cn_load *l, const struct cn_node *n)
 	for (size_t i = 0; ok && i < n->name.n; i++)
 		ok = isalnum((unsigned char)n->name.p[i]) || n->name.p[i] == '_';
 	if (!ok)
-		cn_config__mistake_key(l, n,
-		                       "'%.*s' is no name of a variable; write letters, digits "
-		                       "and '_'",
-		                       CN_SHOW(n->name));
+		cn_config__mistake_key(
+		    l, n,
+		    "'%.*s' is no name of a variable; write letters, digits "
+		    "and '_'",
+		    CN_SHOW(n->name));
 	else if (among(n->name, ours)) {
 		cn_config__mistake_key(l, n, "%.*s is set by continuo itself; leave it out",
 		                       CN_SHOW(n->name));
@@ -521,7 +537,8 @@ static bool read_address(struct cn_load *l, struct cn_view v, struct cn_listen *
 		return false;
 	struct cn_view host = cn_view_cut(v, colon);
 	const char *url = cn_arena_printf(&l->arena, "http://%.*s", CN_VIEW_ARG(host));
-	if (memchr(host.p, '/', host.n) || (host.n && host.p[0] != '[' && memchr(host.p, ':', host.n)) ||
+	if (memchr(host.p, '/', host.n) ||
+	    (host.n && host.p[0] != '[' && memchr(host.p, ':', host.n)) ||
 	    !cn_config_origin(&l->arena, cn_view_str(url), &origin, NULL))
 		return false;
 	ret->loopback = cn_config__host_kind(host) == CN_HOST_LOOPBACK;
@@ -532,8 +549,8 @@ static bool read_address(struct cn_load *l, struct cn_view v, struct cn_listen *
 	return true;
 }
 
-static void listen_read(struct cn_load *l, const struct cn_node *n, const struct cn_row *row,
-                        void *base)
+static void listen_read(struct cn_load *l, const struct cn_node *n,
+                        const struct cn_row *row, void *base)
 {
 	struct cn_policy *p = base;
 	size_t count;
@@ -565,10 +582,9 @@ static yyjson_mut_val *address_text(yyjson_mut_doc *d, const struct cn_listen *a
 	yyjson_mut_val *v;
 	bool v6 = a->host && strchr(a->host, ':');
 
-	v = cn_config__str(d, a->path
-	                          ? cn_arena_printf(&arena, "unix:%s", a->path)
-	                          : cn_arena_printf(&arena, "%s%s%s:%u", v6 ? "[" : "",
-	                                            a->host, v6 ? "]" : "", a->port));
+	v = cn_config__str(d, a->path ? cn_arena_printf(&arena, "unix:%s", a->path)
+	                              : cn_arena_printf(&arena, "%s%s%s:%u", v6 ? "[" : "",
+	                                                a->host, v6 ? "]" : "", a->port));
 	cn_arena_done(&arena);
 	return v;
 }

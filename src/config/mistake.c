@@ -101,8 +101,9 @@ int cn_config__report(struct cn_load *l, struct cn_error *reterr)
 	qsort(sorted, n, sizeof *sorted, by_place);
 	for (size_t i = 0; i < n; i++) {
 		bool told = false;
-		for (size_t j = kept; !told && j > 0 && sorted[j - 1]->file == sorted[i]->file &&
-		                      sorted[j - 1]->error.line == sorted[i]->error.line;
+		for (size_t j = kept;
+		     !told && j > 0 && sorted[j - 1]->file == sorted[i]->file &&
+		     sorted[j - 1]->error.line == sorted[i]->error.line;
 		     j--)
 			told = same(sorted[j - 1], sorted[i]);
 		if (!told)
@@ -129,7 +130,9 @@ int cn_config__report(struct cn_load *l, struct cn_error *reterr)
  * limit + 1. */
 static unsigned edits(struct cn_view a, struct cn_view b, unsigned limit)
 {
-	enum { LONGEST = 64 };
+	enum {
+		LONGEST = 64
+	};
 	unsigned rows[3][LONGEST + 1];
 	unsigned *before = rows[0], *last = rows[1], *now = rows[2];
 

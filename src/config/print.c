@@ -68,9 +68,10 @@ static void add_leaf(struct cn_buf *b, yyjson_mut_val *v)
 
 	for (const char *p = s; digits && *p; p++)
 		digits = isalnum((unsigned char)*p) != 0;
-	if (s && (is_plain(s) || (digits && isdigit((unsigned char)*s) &&
-	                          isalpha((unsigned char)s[strlen(s) - 1]) && strlen(s) < 20 &&
-	                          s[1] != 'x' && s[1] != 'o' && !strpbrk(s, "eE")))) {
+	if (s &&
+	    (is_plain(s) || (digits && isdigit((unsigned char)*s) &&
+	                     isalpha((unsigned char)s[strlen(s) - 1]) && strlen(s) < 20 &&
+	                     s[1] != 'x' && s[1] != 'o' && !strpbrk(s, "eE")))) {
 		cn_buf_add_str(b, s);
 		return;
 	}
@@ -86,9 +87,7 @@ static bool all_leaves(yyjson_mut_val *arr)
 	size_t i, max;
 	yyjson_mut_val *v;
 
-	yyjson_mut_arr_foreach(arr, i, max, v)
-		if (yyjson_mut_is_ctn(v))
-			return false;
+	yyjson_mut_arr_foreach(arr, i, max, v) if (yyjson_mut_is_ctn(v)) return false;
 	return true;
 }
 

@@ -100,7 +100,8 @@ bool cn_config__scalar(struct cn_load *l, const struct cn_node *n, const char *w
 	return true;
 }
 
-static void unknown_key(struct cn_load *l, const struct cn_node *n, const struct cn_table *t)
+static void unknown_key(struct cn_load *l, const struct cn_node *n,
+                        const struct cn_table *t)
 {
 	struct cn_suggest s = {.word = n->name};
 	CN_AUTO(cn_buf) known = {0};

@@ -33,14 +33,15 @@ static void members(struct cn_load *l, const struct cn_node *n, struct cn_chain 
 		cn_config__mistake(l, n, "a chain is a list of models; write [NAME, NAME]");
 		return;
 	}
-	chain->models = cn_arena_zalloc(&l->policy->arena, n->n * sizeof(struct cn_model *));
+	chain->models =
+	    cn_arena_zalloc(&l->policy->arena, n->n * sizeof(struct cn_model *));
 	for (const struct cn_node *c = n->first; c; c = c->next) {
 		const struct cn_model *m = model_of(l, c);
 		for (size_t i = 0; m && i < chain->n_models; i++) {
 			if (chain->models[i] == m) {
-				cn_config__mistake(l, c,
-				                   "model '%s' stands in the chain twice; keep one",
-				                   m->name);
+				cn_config__mistake(
+				    l, c, "model '%s' stands in the chain twice; keep one",
+				    m->name);
 				m = NULL;
 			}
 		}
@@ -58,10 +59,11 @@ static void build_chain(struct cn_load *l, const struct cn_node *n)
 	chain->name = cn_arena_dup(&p->arena, n->name);
 	chain->fallback = p->fallback;
 	if (!cn_config__is_name(n->name))
-		cn_config__mistake_key(l, n,
-		                       "'%.*s' is no name; write at most 60 of letters, digits "
-		                       "and . _ : @ -",
-		                       CN_SHOW(n->name));
+		cn_config__mistake_key(
+		    l, n,
+		    "'%.*s' is no name; write at most 60 of letters, digits "
+		    "and . _ : @ -",
+		    CN_SHOW(n->name));
 	else if (cn_config__is_inline(chain->name))
 		cn_config__mistake_key(l, n,
 		                       "'%s' is how lists inside routes are called; choose "
@@ -125,7 +127,8 @@ static void overrides(struct cn_load *l, const struct cn_node *n, struct cn_rout
 	if (n->bad || !chain)
 		return;
 	if (n->kind != CN_NODE_MAP) {
-		cn_config__mistake(l, n, "'models' is a map; write 'NAME: {max_output: 8k}'");
+		cn_config__mistake(l, n,
+		                   "'models' is a map; write 'NAME: {max_output: 8k}'");
 		return;
 	}
 	r->models =
@@ -141,7 +144,8 @@ static void overrides(struct cn_load *l, const struct cn_node *n, struct cn_rout
 			cn_config__mistake_key(
 			    l, c, "'%.*s' is no model of chain '%s'; %s", CN_SHOW(c->name),
 			    chain->name,
-			    cn_config__hint(l, &s, "name one of those that the route uses"));
+			    cn_config__hint(l, &s,
+			                    "name one of those that the route uses"));
 			continue;
 		}
 		struct cn_model *copy = cn_arena_new(&p->arena, struct cn_model);
@@ -195,8 +199,8 @@ static void check_reach(struct cn_load *l, const struct cn_node *routes)
 
 	for (const struct cn_node *c = routes->first; c && c->next; c = c->next, number++) {
 		const struct cn_node *when = cn_config__find(c, "when");
-		if (c->kind != CN_NODE_MAP || (when && (when->bad || when->n != 0 ||
-		                                        when->kind != CN_NODE_MAP)))
+		if (c->kind != CN_NODE_MAP ||
+		    (when && (when->bad || when->n != 0 || when->kind != CN_NODE_MAP)))
 			continue;
 		cn_config__mistake(l, c->next,
 		                   "route %u is never reached, since route %u takes every "
@@ -213,11 +217,13 @@ void cn_config__build_routes(struct cn_load *l, const struct cn_node *chains,
 	size_t n_named = chains ? chains->n : 0, n_routes;
 
 	if (routes && !routes->bad && (routes->kind != CN_NODE_LIST || routes->n == 0)) {
-		cn_config__mistake(l, routes, "'routes' is a list; write '- use: CHAIN' below it");
+		cn_config__mistake(l, routes,
+		                   "'routes' is a list; write '- use: CHAIN' below it");
 		routes = NULL;
 	}
 	n_routes = routes && !routes->bad ? routes->n : 0;
-	p->chains = cn_arena_zalloc(&p->arena, (n_named + n_routes + 1) * sizeof *p->chains);
+	p->chains =
+	    cn_arena_zalloc(&p->arena, (n_named + n_routes + 1) * sizeof *p->chains);
 	p->routes = cn_arena_zalloc(&p->arena, (n_routes + 1) * sizeof *p->routes);
 	if (chains)
 		for (const struct cn_node *c = chains->first; c; c = c->next)

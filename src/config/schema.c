@@ -13,9 +13,10 @@
 #include "continuo/log.h"
 #include "continuo/message.h"
 
-#define FIELD(type, f)   .at = offsetof(struct type, f), .size = sizeof(((struct type *)0)->f)
-#define LIST(type, f, n) .at = offsetof(struct type, f), .count_at = offsetof(struct type, n)
-#define ROWS(a)          (a), sizeof(a) / sizeof *(a)
+#define FIELD(type, f) .at = offsetof(struct type, f), .size = sizeof(((struct type *)0)->f)
+#define LIST(type, f, n) \
+	.at = offsetof(struct type, f), .count_at = offsetof(struct type, n)
+#define ROWS(a) (a), sizeof(a) / sizeof *(a)
 
 #define SECOND (1000ULL)
 #define MINUTE (60 * SECOND)
@@ -32,10 +33,11 @@ static const struct cn_word wires[] = {
     {"openai-chat", CN_WIRE_OPENAI_CHAT, "OpenAI Chat Completions"},
     {NULL, 0, NULL}};
 
-static const struct cn_word auths[] = {{"x-api-key", CN_AUTH_X_API_KEY, "x-api-key: KEY"},
-                                       {"bearer", CN_AUTH_BEARER, "authorization: Bearer KEY"},
-                                       {"api-key", CN_AUTH_API_KEY, "api-key: KEY"},
-                                       {NULL, 0, NULL}};
+static const struct cn_word auths[] = {
+    {"x-api-key", CN_AUTH_X_API_KEY, "x-api-key: KEY"},
+    {"bearer", CN_AUTH_BEARER, "authorization: Bearer KEY"},
+    {"api-key", CN_AUTH_API_KEY, "api-key: KEY"},
+    {NULL, 0, NULL}};
 
 static const struct cn_word rotations[] = {
     {"fill_first", CN_ROTATE_FILL_FIRST, "the first key until it is exhausted"},
@@ -95,23 +97,24 @@ static const struct cn_word callers[] = {
     {"side", CN_CALLER_SIDE, "titles, web search and the like"},
     {NULL, 0, NULL}};
 
-static const struct cn_word efforts[] = {{"low", 0, ""},  {"medium", 0, ""}, {"high", 0, ""},
-                                         {"xhigh", 0, ""}, {"max", 0, ""},    {NULL, 0, NULL}};
+static const struct cn_word efforts[] = {{"low", 0, ""},  {"medium", 0, ""},
+                                         {"high", 0, ""}, {"xhigh", 0, ""},
+                                         {"max", 0, ""},  {NULL, 0, NULL}};
 
 /* `ok` and `cancelled` are no failures: fallback.on does not name them. */
 static const struct cn_word classes_all[] = {
 #define X(symbol, name) {name, CN_CLASS_##symbol, ""},
     CN_CLASSES(X)
 #undef X
-    {NULL, 0, NULL}};
+	{NULL, 0, NULL}};
 
 static const struct cn_word tool_call_ways[] = {
     {"held", 0, "until they are whole"}, {"live", 1, "as they arrive"}, {NULL, 0, NULL}};
 static const struct cn_word reports[] = {{"requested", 0, "the model asked for"},
                                          {"answered", 1, "the model that answered"},
                                          {NULL, 0, NULL}};
-static const struct cn_word tls_ways[] = {
-    {"terminated", 1, "a proxy in front does TLS"}, {NULL, 0, NULL}};
+static const struct cn_word tls_ways[] = {{"terminated", 1, "a proxy in front does TLS"},
+                                          {NULL, 0, NULL}};
 static const struct cn_word thens[] = {
     {"warn", CN_BUDGET_WARN, "say so"},
     {"degrade", CN_BUDGET_DEGRADE, "go on further down the chain"},
@@ -136,7 +139,8 @@ static const struct cn_row backend_rows[] = {
     {"url", &cn_type_url, FIELD(cn_backend, url), .normal = "the preset's",
      .text = "Its base URL, with or without /v1 at the end."},
     {"headers", &cn_type_headers, LIST(cn_backend, headers, n_headers),
-     .normal = "the preset's", .text = "Fixed header fields for every request; no secrets."},
+     .normal = "the preset's",
+     .text = "Fixed header fields for every request; no secrets."},
     {"quirks", &cn_type_words, LIST(cn_backend, quirks, n_quirks), .words = quirks,
      .normal = "the preset's", .text = "How it deviates from the format."},
     {"key", &cn_type_keys, FIELD(cn_backend, keys), .normal = "none",
@@ -178,8 +182,8 @@ static const struct cn_row model_rows[] = {
      .text = "Its id there, or client: whatever the client asked for."},
     {"context", &cn_type_tokens, FIELD(cn_model, context), .min = 1, .max = 100000000,
      .normal = "the catalogue's, else learned", .text = "Its context window."},
-    {"max_output", &cn_type_tokens, FIELD(cn_model, max_output), .min = 1,
-     .max = 100000000, .normal = "the catalogue's, else learned",
+    {"max_output", &cn_type_tokens, FIELD(cn_model, max_output), .min = 1, .max = 100000000,
+     .normal = "the catalogue's, else learned",
      .text = "The most that it writes in one answer."},
     {"continuation", &cn_type_word, FIELD(cn_model, continuation),
      .words = model_continuations, .normal = "the catalogue's, else instruct",
@@ -199,8 +203,8 @@ static const struct cn_row model_rows[] = {
      .normal = "the catalogue's, else none", .text = "The largest request that it takes."},
     {"stream", &cn_type_stream, FIELD(cn_model, stream),
      .normal = "the catalogue's, else always", .text = "When to ask it for a stream."},
-    {"tool_format", &cn_type_word_text, FIELD(cn_model, tool_format),
-     .words = tool_formats, .normal = "the catalogue's, else none",
+    {"tool_format", &cn_type_word_text, FIELD(cn_model, tool_format), .words = tool_formats,
+     .normal = "the catalogue's, else none",
      .text = "The family whose tool calls arrive as text."},
     {"smooth", &cn_type_bool, FIELD(cn_model, smooth), .normal = "false",
      .text = "Re-cuts and paces deltas that arrive in lumps."},
@@ -238,13 +242,12 @@ static const struct cn_row preset_rows[] = {
      LIST(cn_config_preset, backend.drop_fields, backend.n_drop_fields),
      .text = "Members of the request that are never sent there."},
     {"keep_betas", &cn_type_fields,
-     LIST(cn_config_preset, backend.keep_betas, backend.n_keep_betas),
-     .normal = "all", .text = "The values of anthropic-beta that it knows."},
+     LIST(cn_config_preset, backend.keep_betas, backend.n_keep_betas), .normal = "all",
+     .text = "The values of anthropic-beta that it knows."},
     {"drop_betas", &cn_type_bool, FIELD(cn_config_preset, backend.drop_betas),
      .normal = "false", .text = "Sends no anthropic-beta at all."},
-    {"checks_signatures", &cn_type_bool,
-     FIELD(cn_config_preset, backend.checks_signatures), .normal = "false",
-     .text = "Refuses thinking blocks that it did not sign."},
+    {"checks_signatures", &cn_type_bool, FIELD(cn_config_preset, backend.checks_signatures),
+     .normal = "false", .text = "Refuses thinking blocks that it did not sign."},
     {"count_tokens", &cn_type_bool, FIELD(cn_config_preset, backend.count_tokens),
      .normal = "false", .text = "Has /v1/messages/count_tokens."},
     {"models", &cn_type_preset_models, FIELD(cn_config_preset, models),
@@ -337,8 +340,8 @@ static const struct cn_row route_rows[] = {
      .text = "What differs from the chain's fallback."},
     {"prompt", &cn_type_prompt, FIELD(cn_route, prompt),
      .text = "A file that goes before, after or in place of the client's system prompt."},
-    {"max_tokens", &cn_type_tokens, FIELD(cn_route, max_tokens), .min = 1,
-     .max = 100000000, .text = "In place of the client's max_tokens."},
+    {"max_tokens", &cn_type_tokens, FIELD(cn_route, max_tokens), .min = 1, .max = 100000000,
+     .text = "In place of the client's max_tokens."},
     {"effort", &cn_type_word_text, FIELD(cn_route, effort), .words = efforts,
      .text = "In place of the client's effort."},
     {"models", &cn_type_overrides, .table = &cn_config__override_table,
@@ -408,8 +411,8 @@ static const struct cn_row budgets_rows[] = {
 static const struct cn_table budgets_table = {"budgets", ROWS(budgets_rows)};
 
 static const struct cn_row tokens_rows[] = {
-    {"requests_per_minute", &cn_type_count, FIELD(cn_policy, requests_per_minute),
-     .min = 1, .max = 1000000, .normal = "none",
+    {"requests_per_minute", &cn_type_count, FIELD(cn_policy, requests_per_minute), .min = 1,
+     .max = 1000000, .normal = "none",
      .text = "For tokens that were given no limit of their own."},
 };
 static const struct cn_table tokens_table = {"tokens", ROWS(tokens_rows)};

@@ -31,10 +31,10 @@ bool cn_config__looks_secret(struct cn_view t)
 	static const struct {
 		const char *prefix;
 		size_t least; /* of the whole text */
-	} shapes[] = {{"sk-", 16},     {"AIza", 30},  {"Bearer ", 16}, {"bearer ", 16},
-	              {"xai-", 24},    {"gsk_", 24},  {"ghp_", 24},    {"gho_", 24},
-	              {"github_pat_", 24}, {"ct_", 40}, {"eyJ", 40},     {"AKIA", 20},
-	              {"ABSK", 40},    {"hf_", 24},   {"fw_", 20},     {"nvapi-", 24}};
+	} shapes[] = {{"sk-", 16},         {"AIza", 30}, {"Bearer ", 16}, {"bearer ", 16},
+	              {"xai-", 24},        {"gsk_", 24}, {"ghp_", 24},    {"gho_", 24},
+	              {"github_pat_", 24}, {"ct_", 40},  {"eyJ", 40},     {"AKIA", 20},
+	              {"ABSK", 40},        {"hf_", 24},  {"fw_", 20},     {"nvapi-", 24}};
 
 	for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
 		if (t.n >= shapes[i].least &&
@@ -45,7 +45,8 @@ bool cn_config__looks_secret(struct cn_view t)
 
 static bool secret_name(struct cn_view name)
 {
-	static const char *const parts[] = {"KEY", "TOKEN", "SECRET", "PASSW", "CREDENTIAL"};
+	static const char *const parts[] = {"KEY", "TOKEN", "SECRET", "PASSW",
+	                                    "CREDENTIAL"};
 
 	for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
 		if (cn_view_find_nocase(name, cn_view_str(parts[i])) != SIZE_MAX)
@@ -69,10 +70,11 @@ static bool expand_one(struct cn_load *l, struct cn_node *n, struct cn_view name
 		return false;
 	}
 	if (secret_name(name)) {
-		cn_config__mistake(l, n,
-		                   "${%.*s} looks like a secret; keys belong in the vault "
-		                   "(continuo vault set NAME) and are named here as vault:NAME",
-		                   CN_SHOW(name));
+		cn_config__mistake(
+		    l, n,
+		    "${%.*s} looks like a secret; keys belong in the vault "
+		    "(continuo vault set NAME) and are named here as vault:NAME",
+		    CN_SHOW(name));
 		return false;
 	}
 	const char *value = getenv(cn_arena_dup(&l->arena, name));
@@ -130,10 +132,11 @@ static void check_scalar(struct cn_load *l, struct cn_node *n)
 	if (l->opts) /* the catalogue does not look at the environment */
 		cn_config__expand(l, n);
 	if (!n->bad && cn_config__looks_secret(n->text)) {
-		cn_config__mistake(l, n,
-		                   "this looks like a secret key; store it with 'continuo "
-		                   "vault set NAME', write 'key: vault:NAME' here, and renew "
-		                   "it at the provider");
+		cn_config__mistake(
+		    l, n,
+		    "this looks like a secret key; store it with 'continuo "
+		    "vault set NAME', write 'key: vault:NAME' here, and renew "
+		    "it at the provider");
 		n->bad = true;
 	}
 }
@@ -156,7 +159,8 @@ static struct cn_node *node_new(struct tree *t, enum cn_node_kind kind,
 	n->line = mark ? (unsigned)mark->line + 1 : 1;
 	n->column = mark ? (unsigned)mark->column + 1 : 1;
 	if (++t->nodes > CN_CONFIG_MAX_NODES && !t->stop)
-		fatal(t, n->line, n->column, "more than 10000 values in one file; split it");
+		fatal(t, n->line, n->column,
+		      "more than 10000 values in one file; split it");
 	return n;
 }
 
@@ -201,7 +205,8 @@ static void open_node(struct tree *t, enum cn_node_kind kind, const struct fy_ma
 		return;
 	}
 	if (place(t, n)) {
-		fatal(t, n->line, n->column, "a key must be plain text; write 'name: value'");
+		fatal(t, n->line, n->column,
+		      "a key must be plain text; write 'name: value'");
 		return;
 	}
 	t->open[t->depth] = n;
@@ -258,9 +263,9 @@ static void find_doubles(struct tree *t, struct cn_node *map)
 			first = i;
 			continue;
 		}
-		cn_config__mistake_key(t->l, sorted[i],
-		                       "'%.*s' stands here twice, first in line %u; keep one",
-		                       CN_SHOW(sorted[i]->name), sorted[first]->name_line);
+		cn_config__mistake_key(
+		    t->l, sorted[i], "'%.*s' stands here twice, first in line %u; keep one",
+		    CN_SHOW(sorted[i]->name), sorted[first]->name_line);
 		sorted[i]->twice = true;
 		any = true;
 	}
@@ -289,11 +294,12 @@ static void scalar(struct tree *t, struct fy_event *ev, const struct fy_mark *ma
 		return;
 	n->text = cn_view(cn_arena_dup(&t->l->arena, cn_view(p ? p : "", p ? len : 0)),
 	                  p ? len : 0);
-	n->plain = !ev->scalar.value ||
-	           fy_scalar_token_get_style(ev->scalar.value) == FYSS_PLAIN;
+	n->plain =
+	    !ev->scalar.value || fy_scalar_token_get_style(ev->scalar.value) == FYSS_PLAIN;
 	if (place(t, n)) {
 		if (n->text.n == 0 || memchr(n->text.p, 0, n->text.n))
-			fatal(t, n->line, n->column, "a key without a name; write 'name: value'");
+			fatal(t, n->line, n->column,
+			      "a key without a name; write 'name: value'");
 		else if (cn_view_is(n->text, "<<") && n->plain)
 			fatal(t, n->line, n->column,
 			      "merge keys ('<<') are not taken; write the keys out");
@@ -314,8 +320,9 @@ static void no_ornaments(struct tree *t, struct fy_event *ev, const struct fy_ma
 		                      "anchors ('&name') are not taken; write the value "
 		                      "where it is needed");
 	if (tag)
-		cn_config__mistake_at(t->l, t->file, line, column,
-		                      "tags ('!type') are not taken; write the plain value");
+		cn_config__mistake_at(
+		    t->l, t->file, line, column,
+		    "tags ('!type') are not taken; write the plain value");
 }
 
 static void on_event(struct tree *t, struct fy_event *ev, unsigned *documents)
@@ -327,7 +334,8 @@ static void on_event(struct tree *t, struct fy_event *ev, unsigned *documents)
 	switch (ev->type) {
 	case FYET_DOCUMENT_START:
 		if (++*documents > 1)
-			fatal(t, line, column, "a second document ('---'); use one file each");
+			fatal(t, line, column,
+			      "a second document ('---'); use one file each");
 		break;
 	case FYET_MAPPING_START:
 		no_ornaments(t, ev, mark);
@@ -346,8 +354,9 @@ static void on_event(struct tree *t, struct fy_event *ev, unsigned *documents)
 		scalar(t, ev, mark);
 		break;
 	case FYET_ALIAS: {
-		cn_config__mistake_at(t->l, t->file, line, column,
-		                      "aliases ('*name') are not taken; write the value out");
+		cn_config__mistake_at(
+		    t->l, t->file, line, column,
+		    "aliases ('*name') are not taken; write the value out");
 		struct cn_node *n = node_new(t, CN_NODE_SCALAR, mark);
 		n->bad = true;
 		n->text = CN_VIEW("*");

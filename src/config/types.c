@@ -77,18 +77,17 @@ static const char *count_text(struct cn_arena *a, uint64_t v)
 
 static const struct numbers count = {cn_view_u64, count_text, "a whole number", "12", NULL};
 static const struct numbers tokens = {cn_config__tokens, cn_config__tokens_text,
-                                      "a number of tokens", "64k or 1M",
-                                      "^[0-9]+[kM]$"};
+                                      "a number of tokens", "64k or 1M", "^[0-9]+[kM]$"};
 static const struct numbers size = {cn_config__size, cn_config__size_text, "a size",
                                     "64KiB, 10MiB or 1GiB", "^[0-9]+(B|KiB|MiB|GiB)$"};
 static const struct numbers time_ms = {cn_config__time, cn_config__time_text, "a time",
-                                       "250ms, 10s, 5m, 2h or 30d",
-                                       "^[0-9]+(ms|s|m|h|d)$"};
+                                       "250ms, 10s, 5m, 2h or 30d", "^[0-9]+(ms|s|m|h|d)$"};
 
-static void number_read(struct cn_load *l, const struct cn_node *n, const struct cn_row *row,
-                        void *base, const struct numbers *how)
+static void number_read(struct cn_load *l, const struct cn_node *n,
+                        const struct cn_row *row, void *base, const struct numbers *how)
 {
-	const char *or_word = row->also ? cn_arena_printf(&l->arena, ", or %s", row->also) : "";
+	const char *or_word =
+	    row->also ? cn_arena_printf(&l->arena, ", or %s", row->also) : "";
 	uint64_t v;
 
 	if (!cn_config__scalar(l, n,
@@ -105,10 +104,12 @@ static void number_read(struct cn_load *l, const struct cn_node *n, const struct
 		return;
 	}
 	if (v < row->min || (row->max && v > row->max)) {
-		cn_config__mistake(
-		    l, n, row->max ? "%s is out of range; '%s' is %s to %s" : "%s is too small; '%s' is %s or more%s",
-		    how->text(&l->arena, v), row->key, how->text(&l->arena, row->min),
-		    row->max ? how->text(&l->arena, row->max) : "");
+		cn_config__mistake(l, n,
+		                   row->max ? "%s is out of range; '%s' is %s to %s"
+		                            : "%s is too small; '%s' is %s or more%s",
+		                   how->text(&l->arena, v), row->key,
+		                   how->text(&l->arena, row->min),
+		                   row->max ? how->text(&l->arena, row->max) : "");
 		return;
 	}
 	cn_config__store(row, base, v);
@@ -154,20 +155,21 @@ static yyjson_mut_val *number_describe(yyjson_mut_doc *d, const struct cn_row *r
 	return v;
 }
 
-#define NUMBER_TYPE(name)                                                                 \
-	static void name##_read(struct cn_load *l, const struct cn_node *n,               \
-	                        const struct cn_row *row, void *base)                     \
-	{                                                                                 \
-		number_read(l, n, row, base, &name);                                      \
-	}                                                                                 \
-	static yyjson_mut_val *name##_give(yyjson_mut_doc *d, const struct cn_row *row,   \
-	                                   const void *base)                              \
-	{                                                                                 \
-		return number_give(d, row, base, &name);                                  \
-	}                                                                                 \
-	static yyjson_mut_val *name##_describe(yyjson_mut_doc *d, const struct cn_row *row) \
-	{                                                                                 \
-		return number_describe(d, row, &name);                                    \
+#define NUMBER_TYPE(name)                                                               \
+	static void name##_read(struct cn_load *l, const struct cn_node *n,             \
+	                        const struct cn_row *row, void *base)                   \
+	{                                                                               \
+		number_read(l, n, row, base, &name);                                    \
+	}                                                                               \
+	static yyjson_mut_val *name##_give(yyjson_mut_doc *d, const struct cn_row *row, \
+	                                   const void *base)                            \
+	{                                                                               \
+		return number_give(d, row, base, &name);                                \
+	}                                                                               \
+	static yyjson_mut_val *name##_describe(yyjson_mut_doc *d,                       \
+	                                       const struct cn_row *row)                \
+	{                                                                               \
+		return number_describe(d, row, &name);                                  \
 	}
 NUMBER_TYPE(count)
 NUMBER_TYPE(tokens)
@@ -232,7 +234,10 @@ static const struct cn_word *word_value(struct cn_load *l, const struct cn_node 
 	CN_AUTO(cn_buf) list = {0};
 
 	for (const struct cn_word *w = row->words; w->word; w++) {
-		cn_buf_printf(&list, "%s%s", w == row->words ? "" : w[1].word ? ", " : " or ",
+		cn_buf_printf(&list, "%s%s",
+		              w == row->words ? ""
+		              : w[1].word     ? ", "
+		                              : " or ",
 		              w->word);
 	}
 	if (!cn_config__scalar(l, n, cn_buf_cstr(&list)))
@@ -322,8 +327,8 @@ static void text_read(struct cn_load *l, const struct cn_node *n, const struct c
 	}
 	for (size_t i = 0; i < n->text.n; i++) {
 		if ((unsigned char)n->text.p[i] < ' ' || n->text.p[i] == 0x7f) {
-			cn_config__mistake(l, n,
-			                   "a control character in '%s'; take it out", row->key);
+			cn_config__mistake(l, n, "a control character in '%s'; take it out",
+			                   row->key);
 			return;
 		}
 	}

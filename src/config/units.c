@@ -13,8 +13,8 @@ struct unit {
 };
 
 /* From small to large; the first one is what zero is printed in. */
-static const struct unit times[] = {
-    {"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}, {NULL, 0}};
+static const struct unit times[] = {{"ms", 1},      {"s", 1000},     {"m", 60000},
+                                    {"h", 3600000}, {"d", 86400000}, {NULL, 0}};
 static const struct unit sizes[] = {
     {"B", 1}, {"KiB", 1024}, {"MiB", 1024 * 1024}, {"GiB", 1024 * 1024 * 1024}, {NULL, 0}};
 static const struct unit tokens[] = {{"", 1}, {"k", 1000}, {"M", 1000000}, {NULL, 0}};
