@@ -20,6 +20,14 @@ const char *cn_caller_name(enum cn_caller c)
 	return "?";
 }
 
+/* A member of the top level; it was walked once, and bodies are too long to do it again. */
+static struct cn_json member(const struct cn_request *r, const char *key)
+{
+	const struct cn_member *m = cn_request_member(r, key);
+
+	return m ? m->value : (struct cn_json){{NULL, 0}, CN_JSON_NONE};
+}
+
 /* Types of tools that the provider runs itself, by their beginnings. */
 static const char *const CN_SERVER_TOOLS[] = {
     "web_search_",       "web_fetch_", "code_execution_",
@@ -84,7 +92,7 @@ static bool has_pair(struct cn_view raw, struct cn_view key, struct cn_view valu
 
 static struct cn_view session_of(struct cn_arena *a, const struct cn_request *r)
 {
-	struct cn_json user = cn_json_path(r->root, "metadata", "user_id", NULL);
+	struct cn_json user = cn_json_get(member(r, "metadata"), "user_id");
 	struct cn_view text = cn_json_text(a, user), session = {NULL, 0};
 	struct cn_json_iter first = cn_json_iter(r->messages);
 	struct cn_hash h;
@@ -172,16 +180,17 @@ static int read_limits(struct cn_request *r, struct cn_error *reterr)
 
 static void read_features(struct cn_request *r)
 {
-	struct cn_json thinking = cn_json_path(r->root, "thinking", "type", NULL);
+	struct cn_json thinking = cn_json_get(member(r, "thinking"), "type");
+	struct cn_json container = member(r, "container");
 	struct cn_view raw = r->messages.raw;
 
 	r->thinking = cn_json_is(thinking, "enabled") || cn_json_is(thinking, "adaptive");
 	r->images = has_pair(raw, CN_VIEW("\"type\""), CN_VIEW("\"image\""));
 	r->server_tools = cn_request_member(r, "mcp_servers") != NULL;
 	r->provider_state =
-	    cn_json_get(r->root, "thread").kind == CN_JSON_OBJECT ||
-	    cn_json_get(r->root, "container").kind == CN_JSON_STRING ||
-	    cn_json_path(r->root, "container", "id", NULL).kind == CN_JSON_STRING ||
+	    member(r, "thread").kind == CN_JSON_OBJECT ||
+	    container.kind == CN_JSON_STRING ||
+	    cn_json_get(container, "id").kind == CN_JSON_STRING ||
 	    has_pair(raw, CN_VIEW("\"type\""), CN_VIEW("\"file\"")) ||
 	    has_pair(raw, CN_VIEW("\"type\""), CN_VIEW("\"container_upload\""));
 }
@@ -203,8 +212,8 @@ int cn_request_read(struct cn_arena *a, struct cn_view body,
 		bad = read_limits(&r, reterr);
 	if (bad)
 		return bad;
-	r.tools = cn_json_get(r.root, "tools");
-	r.system = cn_json_get(r.root, "system");
+	r.tools = member(&r, "tools");
+	r.system = member(&r, "system");
 	read_features(&r);
 	r.agent = short_id(a, ids->agent);
 	r.parent_agent = short_id(a, ids->parent_agent);
