@@ -137,6 +137,20 @@ static void on_status_line(struct cn_attempt *at, struct cn_view line)
 	at->in_head = true;
 }
 
+/*
+ * curl keeps its 64 KiB of send buffer until the transfer's end, which for a stream is
+ * minutes away.  Setting its size frees it; the next transfer gets a new one.  Only when
+ * all of the body has left, so that nothing in it is still needed.
+ */
+static void drop_send_buffer(struct cn_attempt *at)
+{
+	curl_off_t sent = 0;
+
+	curl_easy_getinfo(at->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
+	if (sent >= 0 && (size_t)sent == at->opts.body.bytes)
+		curl_easy_setopt(at->easy, CURLOPT_UPLOAD_BUFFERSIZE, 65536L);
+}
+
 /* The empty line: the head is whole. */
 static void on_whole(struct cn_attempt *at)
 {
@@ -146,6 +160,7 @@ static void on_whole(struct cn_attempt *at)
 	if (at->answer.status < 200)
 		return; /* 100 Continue and its kin: the real one follows */
 	at->head_done = true;
+	drop_send_buffer(at);
 	at->head_ms = at->byte_ms = cn_clock_ms();
 	if (at->answer.content_encoding.n) {
 		(void)cn_attempt__fail(at, CN_TP_ENCODED, NULL);

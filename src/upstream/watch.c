@@ -81,8 +81,12 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 	}
 	if (!w->wanted)
 		return;
+	/*
+	 * Reading tells what is wrong.  Told of an error, curl would not even repeat a
+	 * request on a kept connection that turned out to be dead.
+	 */
 	if (status < 0)
-		flags = CURL_CSELECT_ERR;
+		flags = CURL_CSELECT_IN | CURL_CSELECT_OUT;
 	if (events & UV_READABLE)
 		flags |= CURL_CSELECT_IN;
 	if (events & UV_WRITABLE)

@@ -40,6 +40,7 @@ struct ear {
 	void (*on_nth)(struct ear *e, unsigned n);
 	void (*then)(struct ear *e); /* in on_end */
 	const char *refuse_with;     /* what on_event returns at the second event */
+	struct server *gate;         /* opened at every event */
 };
 
 static inline void ear_note_event(struct ear *e, const struct cn_event *ev)
@@ -95,6 +96,8 @@ static inline const char *ear_on_event(void *self, const struct cn_event *ev)
 	assert_int_equal(e->n_ends, 0);
 	e->n_events++;
 	ear_note_event(e, ev);
+	if (e->gate)
+		sem_post(&e->gate->gates[0]);
 	if (e->on_nth)
 		e->on_nth(e, e->n_events);
 	return e->n_events == 2 ? e->refuse_with : NULL;
@@ -185,17 +188,18 @@ static inline void client_start(struct client *c, struct ear *e)
 	assert_int_equal(e->n_ends, 0);
 }
 
+/* One turn of the loop, towards what is waited for since then. */
+static inline void client_turn(struct client *c, uint64_t since_ms, const char *what)
+{
+	if (cn_clock_ms() - since_ms > PATIENCE_MS)
+		fail_msg("never came: %s", what);
+	uv_run(&c->loop, UV_RUN_ONCE);
+}
+
 /* Turns the loop until cond holds. */
-#define WAIT_FOR(c, cond)                                                             \
-	do {                                                                          \
-		uint64_t since_ = cn_clock_ms();                                      \
-		while (!(cond)) {                                                     \
-			if (cn_clock_ms() - since_ > PATIENCE_MS)                     \
-				fail_msg("%s:%d: never came: %s", __FILE__, __LINE__, \
-				         #cond);                                      \
-			uv_run(&(c)->loop, UV_RUN_ONCE);                              \
-		}                                                                     \
-	} while (0)
+#define WAIT_FOR(c, cond)                               \
+	for (uint64_t since_ = cn_clock_ms(); !(cond);) \
+	client_turn((c), since_, #cond)
 
 static inline void client_run(struct client *c, struct ear *e)
 {

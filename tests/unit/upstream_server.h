@@ -15,6 +15,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -34,6 +35,7 @@ enum step_kind {
 	RESET,    /* close, with a RST */
 	HALF,     /* FIN, but go on reading */
 	SILENCE,  /* until the other side closes */
+	GATE,     /* until the test opens gate n, once for each */
 	NO_ACCEPT /* listen, but never accept: the kernel's queue is full */
 };
 
@@ -51,6 +53,7 @@ struct server {
 	const struct step *(*pick)(size_t n);
 	pthread_t thread, threads[MAX_CONNECTIONS];
 	atomic_size_t n_threads, n_requests, n_sent;
+	sem_t gates[2]; /* step.n says which */
 	pthread_mutex_t lock;
 	struct cn_buf head, body; /* of the last request */
 	int filler[64];           /* NO_ACCEPT: what fills the queue */
@@ -174,6 +177,8 @@ static inline bool server_step(struct server_conn *c, const struct step *step)
 	case SILENCE:
 		server_wait_for_close(c);
 		return false;
+	case GATE:
+		return sem_wait(&c->s->gates[step->n]) == 0;
 	case REQUEST:
 		return server_read_request(c);
 	case END:
@@ -190,6 +195,8 @@ static inline void *server_talk(void *arg)
 	const struct step *first = c->s->steps, *step = first;
 	int one = 1;
 
+	/* Growing would leave copies of a head behind, and a test looks for those. */
+	(void)cn_buf_reserve(&c->in, 65536);
 	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	for (;; step++) {
 		if (step->kind == AGAIN)
@@ -258,7 +265,10 @@ static inline struct server *server_new(const struct step *steps)
 	bool accepts = steps->kind != NO_ACCEPT;
 
 	s->steps = steps;
+	(void)cn_buf_reserve(&s->head, 65536);
 	pthread_mutex_init(&s->lock, NULL);
+	sem_init(&s->gates[0], 0, 0);
+	sem_init(&s->gates[1], 0, 0);
 	s->fd = socket(AF_INET, SOCK_STREAM, 0);
 	assert_true(s->fd >= 0);
 	assert_int_equal(bind(s->fd, (struct sockaddr *)&sin, n), 0);
@@ -281,10 +291,14 @@ static inline void server_free(struct server *s)
 	close(s->fd);
 	for (size_t i = 0; i < s->n_fillers; i++)
 		close(s->filler[i]);
+	for (size_t i = 0; i < 2 * MAX_CONNECTIONS; i++)
+		sem_post(&s->gates[i % 2]); /* who still waits there */
 	for (size_t i = 0; i < atomic_load(&s->n_threads); i++)
 		pthread_join(s->threads[i], NULL);
 	cn_buf_done(&s->head);
 	cn_buf_done(&s->body);
+	sem_destroy(&s->gates[0]);
+	sem_destroy(&s->gates[1]);
 	pthread_mutex_destroy(&s->lock);
 	free(s);
 }
