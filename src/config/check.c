@@ -15,10 +15,11 @@ static const struct cn_node *entries(struct cn_load *l, const struct cn_node *ro
 {
 	const struct cn_node *n = cn_config__find(root, section);
 
+	if (n && !n->bad && n->kind == CN_NODE_MAP)
+		return n;
+	l->holes = l->holes || n;
 	if (!n || n->bad)
 		return NULL;
-	if (n->kind == CN_NODE_MAP)
-		return n;
 	cn_config__mistake(l, n, "'%s' is a map of names; write 'NAME: …' below it",
 	                   section);
 	return NULL;
@@ -306,8 +307,9 @@ static const struct cn_backend *backend_of(struct cn_load *l, const struct cn_no
 			return &p->backends[i];
 		cn_config__offer(&s, p->backends[i].name);
 	}
-	cn_config__mistake(l, n, "unknown backend '%.*s'; %s", CN_SHOW(n->text),
-	                   cn_config__hint(l, &s, "add it below 'backends'"));
+	if (!l->holes)
+		cn_config__mistake(l, n, "unknown backend '%.*s'; %s", CN_SHOW(n->text),
+		                   cn_config__hint(l, &s, "add it below 'backends'"));
 	return NULL;
 }
 

@@ -70,7 +70,8 @@ struct cn_load {
 	struct cn_config_file **files;     /* in arena */
 	size_t n_files;
 	const char *dir; /* in arena: real path of the policy's directory */
-	bool fatal;      /* a file could not be read as YAML: no use in looking further */
+	bool holes; /* a section could not be read: names that it may hold are not missed */
+	bool fatal; /* a file could not be read as YAML: no use in looking further */
 	struct cn_mistake *mistakes, *last_mistake;
 	size_t n_mistakes, n_kept;
 	struct cn_config_preset *presets; /* in arena: the policy's own */
@@ -165,6 +166,7 @@ struct cn_table {
 	const char *title; /* "a backend" */
 	const struct cn_row *rows;
 	size_t n;
+	bool partial; /* laid over something whole: nothing in it is required */
 };
 
 struct cn_row {
@@ -201,19 +203,23 @@ bool cn_config__is_name(struct cn_view v);
 bool cn_config__is_inline(const char *chain);
 void cn_config__store(const struct cn_row *row, void *base, uint64_t v);
 uint64_t cn_config__fetch(const struct cn_row *row, const void *base);
+/* A text field: a copy in the policy's arena, and what is there. */
+void cn_config__keep(struct cn_load *l, const struct cn_row *row, void *base,
+                     struct cn_view v);
+const char *cn_config__kept(const struct cn_row *row, const void *base);
 
 /* types.c */
 extern const struct cn_type cn_type_bool, cn_type_tristate, cn_type_count, cn_type_tokens,
     cn_type_size, cn_type_time, cn_type_money, cn_type_word, cn_type_word_text,
     cn_type_text, cn_type_section;
-/* lists.c */
-extern const struct cn_type cn_type_globs, cn_type_words, cn_type_classes, cn_type_headers,
-    cn_type_header_globs, cn_type_env, cn_type_hosts, cn_type_origins, cn_type_listen,
-    cn_type_fields;
-/* forms.c */
-extern const struct cn_type cn_type_url, cn_type_keys, cn_type_proxy, cn_type_failback,
-    cn_type_stream, cn_type_tools, cn_type_prompt, cn_type_clock, cn_type_path,
-    cn_type_collector, cn_type_date, cn_type_price, cn_type_id, cn_type_budget;
+/* lists.c, pairs.c */
+extern const struct cn_type cn_type_globs, cn_type_words, cn_type_classes, cn_type_hosts,
+    cn_type_origins, cn_type_listen, cn_type_fields, cn_type_headers, cn_type_header_globs,
+    cn_type_env;
+/* doors.c, forms.c */
+extern const struct cn_type cn_type_url, cn_type_collector, cn_type_proxy, cn_type_keys,
+    cn_type_id, cn_type_stream, cn_type_tools, cn_type_prompt, cn_type_date, cn_type_price,
+    cn_type_budget, cn_type_failback, cn_type_clock, cn_type_path;
 /* entries.c: read by check.c, which follows the references */
 extern const struct cn_type cn_type_include, cn_type_presets, cn_type_backends,
     cn_type_models, cn_type_preset_models, cn_type_chains, cn_type_routes, cn_type_use,
@@ -225,6 +231,8 @@ extern const struct cn_type cn_type_include, cn_type_presets, cn_type_backends,
 yyjson_mut_val *cn_config__give(yyjson_mut_doc *d, const struct cn_table *t,
                                 const void *base, const void *parent);
 yyjson_mut_val *cn_config__describe(yyjson_mut_doc *d, const struct cn_table *t);
+yyjson_mut_val *cn_config__give_text(yyjson_mut_doc *d, const struct cn_row *row,
+                                     const void *base);
 /* A copy of s in the document (which may outlive it). */
 yyjson_mut_val *cn_config__str(yyjson_mut_doc *d, const char *s);
 /* {"type":"string","pattern":…} */

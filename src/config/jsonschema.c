@@ -63,7 +63,7 @@ static yyjson_mut_val *table_object(yyjson_mut_doc *d, const struct cn_table *t)
 		if (row->normal)
 			yyjson_mut_obj_add_str(d, prop, "$comment", row->normal);
 		yyjson_mut_obj_add(props, yyjson_mut_str(d, row->key), prop);
-		if (row->required)
+		if (row->required && !t->partial)
 			yyjson_mut_arr_append(required, yyjson_mut_str(d, row->key));
 	}
 	yyjson_mut_obj_add_val(d, v, "properties", props);

@@ -22,6 +22,14 @@ yyjson_mut_val *cn_config__str(yyjson_mut_doc *d, const char *s)
 	return yyjson_mut_strncpy(d, b.p ? b.p : "", b.n);
 }
 
+yyjson_mut_val *cn_config__give_text(yyjson_mut_doc *d, const struct cn_row *row,
+                                     const void *base)
+{
+	const char *s = cn_config__kept(row, base);
+
+	return s ? cn_config__str(d, s) : NULL;
+}
+
 yyjson_mut_val *cn_config__give(yyjson_mut_doc *d, const struct cn_table *t,
                                 const void *base, const void *parent)
 {

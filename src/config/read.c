@@ -133,7 +133,7 @@ void cn_config__read(struct cn_load *l, const struct cn_node *map, const struct 
 		else if (row->type->read && !c->bad)
 			row->type->read(l, c, row, base);
 	}
-	for (size_t i = 0; i < t->n; i++)
+	for (size_t i = 0; i < t->n && !t->partial; i++)
 		if (t->rows[i].required && !cn_config__find(map, t->rows[i].key))
 			cn_config__mistake_key(l, map, "%s without '%s'; add '%s: …'",
 			                       t->title, t->rows[i].key, t->rows[i].key);
@@ -148,4 +148,20 @@ void cn_config__read_key(struct cn_load *l, const struct cn_node *map,
 	cn_assert(row && row->type->read);
 	if (n && !n->bad)
 		row->type->read(l, n, row, base);
+}
+
+void cn_config__keep(struct cn_load *l, const struct cn_row *row, void *base,
+                     struct cn_view v)
+{
+	const char *copy = cn_arena_dup(&l->policy->arena, v);
+
+	memcpy((char *)base + row->at, &copy, sizeof copy);
+}
+
+const char *cn_config__kept(const struct cn_row *row, const void *base)
+{
+	const char *s;
+
+	memcpy(&s, (const char *)base + row->at, sizeof s);
+	return s;
 }

@@ -20,8 +20,9 @@ static const struct cn_model *model_of(struct cn_load *l, const struct cn_node *
 			return &p->models[i];
 		cn_config__offer(&s, p->models[i].name);
 	}
-	cn_config__mistake(l, n, "unknown model '%.*s'; %s", CN_SHOW(n->text),
-	                   cn_config__hint(l, &s, "add it below 'models'"));
+	if (!l->holes)
+		cn_config__mistake(l, n, "unknown model '%.*s'; %s", CN_SHOW(n->text),
+		                   cn_config__hint(l, &s, "add it below 'models'"));
 	return NULL;
 }
 
@@ -97,7 +98,7 @@ static const struct cn_chain *chain_named(struct cn_load *l, const struct cn_nod
 	if (cn_policy_model(p, n->text))
 		cn_config__mistake(l, n, "'%.*s' is a model, not a chain; write [%.*s]",
 		                   CN_SHOW(n->text), CN_SHOW(n->text));
-	else
+	else if (!l->holes)
 		cn_config__mistake(l, n, "unknown chain '%.*s'; %s", CN_SHOW(n->text),
 		                   cn_config__hint(l, &s, "add it below 'chains'"));
 	return NULL;

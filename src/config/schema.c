@@ -16,7 +16,7 @@
 #define FIELD(type, f) .at = offsetof(struct type, f), .size = sizeof(((struct type *)0)->f)
 #define LIST(type, f, n) \
 	.at = offsetof(struct type, f), .count_at = offsetof(struct type, n)
-#define ROWS(a) (a), sizeof(a) / sizeof *(a)
+#define ROWS(a) (a), sizeof(a) / sizeof *(a), false
 
 #define SECOND (1000ULL)
 #define MINUTE (60 * SECOND)
@@ -218,9 +218,9 @@ enum {
 };
 const struct cn_table cn_config__model_table = {"a model", ROWS(model_rows)};
 const struct cn_table cn_config__override_table = {"a model's keys", model_rows + 1,
-                                                   CN_MODEL_ROWS - 1};
+                                                   CN_MODEL_ROWS - 1, true};
 const struct cn_table cn_config__preset_model_table = {"a preset's model", model_rows + 2,
-                                                       CN_MODEL_ROWS - 3};
+                                                       CN_MODEL_ROWS - 3, true};
 
 /* ---- presets ---- */
 

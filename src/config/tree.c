@@ -24,6 +24,10 @@ struct tree {
 	bool stop; /* a fatal mistake was reported */
 };
 
+struct place {
+	unsigned line, column; /* from 1 */
+};
+
 /* ---- text ---- */
 
 bool cn_config__looks_secret(struct cn_view t)
@@ -149,15 +153,49 @@ static void fatal(struct tree *t, unsigned line, unsigned column, const char *wh
 	t->stop = t->l->fatal = true;
 }
 
-static struct cn_node *node_new(struct tree *t, enum cn_node_kind kind,
-                                const struct fy_mark *mark)
+/* Where a token begins for a reader: at its quote or sign, which libfyaml leaves out. */
+static struct place place_of(const struct fy_token *fyt, unsigned sign)
+{
+	const struct fy_mark *m =
+	    fyt ? fy_token_start_mark((struct fy_token *)(uintptr_t)fyt) : NULL;
+
+	if (!m)
+		return (struct place){1, 1};
+	return (struct place){(unsigned)m->line + 1,
+	                      (unsigned)m->column + 1 -
+	                          ((unsigned)m->column < sign ? 0 : sign)};
+}
+
+static struct place event_place(const struct tree *t, struct fy_event *ev)
+{
+	const struct fy_mark *m;
+	enum fy_scalar_style style;
+
+	if (ev->type == FYET_ALIAS)
+		return place_of(ev->alias.anchor, 1);
+	if (ev->type == FYET_SCALAR && ev->scalar.value) {
+		style = fy_scalar_token_get_style(ev->scalar.value);
+		return place_of(ev->scalar.value,
+		                style == FYSS_SINGLE_QUOTED || style == FYSS_DOUBLE_QUOTED);
+	}
+	m = fy_event_start_mark(ev);
+	if (m)
+		return (struct place){(unsigned)m->line + 1, (unsigned)m->column + 1};
+	/* An empty value has no place but its key's. */
+	if (t->depth && t->pending[t->depth - 1])
+		return (struct place){t->pending[t->depth - 1]->line,
+		                      t->pending[t->depth - 1]->column};
+	return (struct place){1, 1};
+}
+
+static struct cn_node *node_new(struct tree *t, enum cn_node_kind kind, struct place at)
 {
 	struct cn_node *n = cn_arena_new(&t->l->arena, struct cn_node);
 
 	n->kind = kind;
 	n->file = t->file;
-	n->line = mark ? (unsigned)mark->line + 1 : 1;
-	n->column = mark ? (unsigned)mark->column + 1 : 1;
+	n->line = at.line;
+	n->column = at.column;
 	if (++t->nodes > CN_CONFIG_MAX_NODES && !t->stop)
 		fatal(t, n->line, n->column,
 		      "more than 10000 values in one file; split it");
@@ -194,9 +232,9 @@ static bool place(struct tree *t, struct cn_node *n)
 	return false;
 }
 
-static void open_node(struct tree *t, enum cn_node_kind kind, const struct fy_mark *mark)
+static void open_node(struct tree *t, enum cn_node_kind kind, struct place at)
 {
-	struct cn_node *n = node_new(t, kind, mark);
+	struct cn_node *n = node_new(t, kind, at);
 
 	if (t->stop)
 		return;
@@ -284,9 +322,9 @@ static void close_node(struct tree *t)
 		find_doubles(t, n);
 }
 
-static void scalar(struct tree *t, struct fy_event *ev, const struct fy_mark *mark)
+static void scalar(struct tree *t, struct fy_event *ev, struct place at)
 {
-	struct cn_node *n = node_new(t, CN_NODE_SCALAR, mark);
+	struct cn_node *n = node_new(t, CN_NODE_SCALAR, at);
 	size_t len = 0;
 	const char *p = ev->scalar.value ? fy_token_get_text(ev->scalar.value, &len) : NULL;
 
@@ -308,62 +346,67 @@ static void scalar(struct tree *t, struct fy_event *ev, const struct fy_mark *ma
 	check_scalar(t->l, n);
 }
 
-static void no_ornaments(struct tree *t, struct fy_event *ev, const struct fy_mark *mark)
+static void no_ornaments(struct tree *t, struct fy_event *ev)
 {
-	unsigned line = mark ? (unsigned)mark->line + 1 : 1;
-	unsigned column = mark ? (unsigned)mark->column + 1 : 1;
 	struct fy_token *anchor = fy_event_get_anchor_token(ev);
 	struct fy_token *tag = fy_event_get_tag_token(ev);
+	struct place at;
 
-	if (anchor)
-		cn_config__mistake_at(t->l, t->file, line, column,
+	if (anchor) {
+		at = place_of(anchor, 1);
+		cn_config__mistake_at(t->l, t->file, at.line, at.column,
 		                      "anchors ('&name') are not taken; write the value "
 		                      "where it is needed");
-	if (tag)
+	}
+	if (tag) {
+		at = place_of(tag, 0);
 		cn_config__mistake_at(
-		    t->l, t->file, line, column,
+		    t->l, t->file, at.line, at.column,
 		    "tags ('!type') are not taken; write the plain value");
+	}
+}
+
+static void alias(struct tree *t, struct place at)
+{
+	struct cn_node *n = node_new(t, CN_NODE_SCALAR, at);
+
+	cn_config__mistake_at(t->l, t->file, at.line, at.column,
+	                      "aliases ('*name') are not taken; write the value out");
+	n->bad = true;
+	n->text = CN_VIEW("*");
+	if (!t->stop)
+		(void)place(t, n); /* as a key it is told already */
 }
 
 static void on_event(struct tree *t, struct fy_event *ev, unsigned *documents)
 {
-	const struct fy_mark *mark = fy_event_start_mark(ev);
-	unsigned line = mark ? (unsigned)mark->line + 1 : 1;
-	unsigned column = mark ? (unsigned)mark->column + 1 : 1;
+	struct place at = event_place(t, ev);
 
 	switch (ev->type) {
 	case FYET_DOCUMENT_START:
 		if (++*documents > 1)
-			fatal(t, line, column,
+			fatal(t, at.line, at.column,
 			      "a second document ('---'); use one file each");
 		break;
 	case FYET_MAPPING_START:
-		no_ornaments(t, ev, mark);
-		open_node(t, CN_NODE_MAP, mark);
+		no_ornaments(t, ev);
+		open_node(t, CN_NODE_MAP, at);
 		break;
 	case FYET_SEQUENCE_START:
-		no_ornaments(t, ev, mark);
-		open_node(t, CN_NODE_LIST, mark);
+		no_ornaments(t, ev);
+		open_node(t, CN_NODE_LIST, at);
 		break;
 	case FYET_MAPPING_END:
 	case FYET_SEQUENCE_END:
 		close_node(t);
 		break;
 	case FYET_SCALAR:
-		no_ornaments(t, ev, mark);
-		scalar(t, ev, mark);
+		no_ornaments(t, ev);
+		scalar(t, ev, at);
 		break;
-	case FYET_ALIAS: {
-		cn_config__mistake_at(
-		    t->l, t->file, line, column,
-		    "aliases ('*name') are not taken; write the value out");
-		struct cn_node *n = node_new(t, CN_NODE_SCALAR, mark);
-		n->bad = true;
-		n->text = CN_VIEW("*");
-		if (!t->stop)
-			(void)place(t, n); /* as a key it is told already */
+	case FYET_ALIAS:
+		alias(t, at);
 		break;
-	}
 	case FYET_NONE:
 	case FYET_STREAM_START:
 	case FYET_STREAM_END:

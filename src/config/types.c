@@ -288,32 +288,17 @@ const struct cn_type cn_type_word = {word_read, word_give, word_describe};
 
 /* ---- texts ---- */
 
-static void keep(struct cn_load *l, const struct cn_row *row, void *base, struct cn_view v)
-{
-	const char *copy = cn_arena_dup(&l->policy->arena, v);
-
-	memcpy((char *)base + row->at, &copy, sizeof copy);
-}
-
 static void word_text_read(struct cn_load *l, const struct cn_node *n,
                            const struct cn_row *row, void *base)
 {
 	const struct cn_word *w = word_value(l, n, row);
 
 	if (w)
-		keep(l, row, base, cn_view_str(w->word));
+		cn_config__keep(l, row, base, cn_view_str(w->word));
 }
 
-static yyjson_mut_val *text_give(yyjson_mut_doc *d, const struct cn_row *row,
-                                 const void *base)
-{
-	const char *s;
-
-	memcpy(&s, (const char *)base + row->at, sizeof s);
-	return s ? cn_config__str(d, s) : NULL;
-}
-
-const struct cn_type cn_type_word_text = {word_text_read, text_give, word_describe};
+const struct cn_type cn_type_word_text = {word_text_read, cn_config__give_text,
+                                          word_describe};
 
 static void text_read(struct cn_load *l, const struct cn_node *n, const struct cn_row *row,
                       void *base)
@@ -332,7 +317,7 @@ static void text_read(struct cn_load *l, const struct cn_node *n, const struct c
 			return;
 		}
 	}
-	keep(l, row, base, n->text);
+	cn_config__keep(l, row, base, n->text);
 }
 
 static yyjson_mut_val *text_describe(yyjson_mut_doc *d, const struct cn_row *row)
@@ -345,7 +330,7 @@ static yyjson_mut_val *text_describe(yyjson_mut_doc *d, const struct cn_row *row
 	return v;
 }
 
-const struct cn_type cn_type_text = {text_read, text_give, text_describe};
+const struct cn_type cn_type_text = {text_read, cn_config__give_text, text_describe};
 
 /* ---- a map of keys inside a map of keys ---- */
 
