@@ -226,10 +226,13 @@ static int order(const void *a, const void *b)
 
 static double percentile_us(uint64_t *v, unsigned percent)
 {
+	size_t at;
+
 	if (n_samples == 0)
 		return 0;
 	qsort(v, n_samples, sizeof(*v), order);
-	return (double)v[(n_samples - 1) * percent / 100] / 1000;
+	at = (n_samples - 1) * percent / 100;
+	return (double)v[at] / 1000;
 }
 
 static bool read_opts(int argc, char **argv)

@@ -22,10 +22,10 @@
 #define READ_MAX 65536
 
 enum kind {
-	JSON,
-	BURST_STREAM,
-	PACED_STREAM,
-	KINDS
+	CN_BENCH_JSON,
+	CN_BENCH_BURST,
+	CN_BENCH_PACED,
+	CN_BENCH_KINDS
 };
 
 struct door {
@@ -43,7 +43,8 @@ struct peer {
 	unsigned closed; /* handles whose close callback has run */
 };
 
-static struct cn_buf answers[KINDS], delta, ending; /* what is sent, made at the start */
+static struct cn_buf answers[CN_BENCH_KINDS], delta,
+    ending; /* what is sent, made at the start */
 static llhttp_settings_t settings;
 static char input[READ_MAX]; /* what is read is parsed before the next read */
 
@@ -70,14 +71,14 @@ static void add_stream_head(struct cn_buf *b)
 
 static void make_answers(void)
 {
-	struct cn_buf *json = &answers[JSON], *burst = &answers[BURST_STREAM];
+	struct cn_buf *json = &answers[CN_BENCH_JSON], *burst = &answers[CN_BENCH_BURST];
 	CN_AUTO(cn_buf) body = {0};
 
 	cn_buf_add_str(&body, "{\"id\":\"msg_bench\",\"type\":\"message\",\"role\":"
 	                      "\"assistant\",\"model\":\"bench\",\"content\":[{\"type\":"
 	                      "\"text\",\"text\":\"");
 	for (int i = 0; i < TEXT; i++)
-		cn_buf_add_char(&body, i % 6 == 5 ? ' ' : (char)('a' + i % 26));
+		cn_buf_add_char(&body, "abcde fghij klmno pqrst uvwxy "[i % 30]);
 	cn_buf_add_str(&body, "\"}],\"stop_reason\":\"end_turn\",\"stop_sequence\":null,"
 	                      "\"usage\":{\"input_tokens\":9,\"output_tokens\":500}}");
 	cn_buf_printf(json,
@@ -100,7 +101,7 @@ static void make_answers(void)
 	for (int i = 0; i < BURST; i++)
 		cn_buf_add_view(burst, cn_buf_view(&delta));
 	cn_buf_add_view(burst, cn_buf_view(&ending));
-	add_stream_head(&answers[PACED_STREAM]);
+	add_stream_head(&answers[CN_BENCH_PACED]);
 }
 
 /* ---- a connection ---- */
@@ -155,7 +156,7 @@ static int on_request(llhttp_t *parser)
 	struct peer *peer = parser->data;
 
 	peer_send(peer, &answers[peer->kind]);
-	if (peer->kind != PACED_STREAM || uv_is_closing((uv_handle_t *)&peer->pace))
+	if (peer->kind != CN_BENCH_PACED || uv_is_closing((uv_handle_t *)&peer->pace))
 		return 0;
 	peer->sent = 0;
 	uv_timer_start(&peer->pace, on_pace, PACE_MS, PACE_MS);
@@ -227,7 +228,7 @@ static void on_input(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 
 int main(void)
 {
-	struct door doors[KINDS];
+	struct door doors[CN_BENCH_KINDS];
 	uv_loop_t loop;
 	uv_pipe_t stdin_pipe;
 
@@ -235,7 +236,7 @@ int main(void)
 	settings.on_message_complete = on_request;
 	make_answers();
 	uv_loop_init(&loop);
-	for (int i = 0; i < KINDS; i++)
+	for (int i = 0; i < CN_BENCH_KINDS; i++)
 		if (door_open(&loop, &doors[i], (enum kind)i)) {
 			fprintf(stderr, "upstream: cannot listen\n");
 			return 1;
@@ -243,8 +244,8 @@ int main(void)
 	uv_pipe_init(&loop, &stdin_pipe, 0);
 	uv_pipe_open(&stdin_pipe, STDIN_FILENO);
 	uv_read_start((uv_stream_t *)&stdin_pipe, on_alloc, on_input);
-	printf("{\"json\":%u,\"burst\":%u,\"paced\":%u}\n", doors[JSON].port,
-	       doors[BURST_STREAM].port, doors[PACED_STREAM].port);
+	printf("{\"json\":%u,\"burst\":%u,\"paced\":%u}\n", doors[CN_BENCH_JSON].port,
+	       doors[CN_BENCH_BURST].port, doors[CN_BENCH_PACED].port);
 	fflush(stdout);
 	uv_run(&loop, UV_RUN_DEFAULT);
 	return 0; /* the kernel closes what is left */
