@@ -11,7 +11,7 @@
 #include "continuo/config.h"
 
 /* design/security.md 7, "policy file" */
-#define CN_CONFIG_MAX_BYTES    (1024 * 1024)
+#define CN_CONFIG_MAX_BYTES    ((size_t)1024 * 1024)
 #define CN_CONFIG_MAX_DEPTH    32
 #define CN_CONFIG_MAX_NODES    10000
 #define CN_CONFIG_MAX_INCLUDES 16
@@ -103,15 +103,20 @@ const char *cn_config__hint(struct cn_load *l, const struct cn_suggest *s,
 /* What a message may show of text: cut at 60 bytes. */
 #define CN_SHOW(v) (int)((v).n < 60 ? (v).n : 60), ((v).p ? (v).p : "")
 
+/* ---- text.c ---- */
+
+/* Whether a file's bytes may go to the YAML parser; else a fatal mistake. */
+bool cn_config__clean(struct cn_load *l, struct cn_config_file *f);
+/* Puts ${NAME} of the environment into text; marks the node and reports what is wrong. */
+void cn_config__expand(struct cn_load *l, struct cn_node *n);
+bool cn_config__looks_secret(struct cn_view text);
+
 /* ---- tree.c ---- */
 
 /* NULL after a fatal mistake or for an empty file. */
 struct cn_node *cn_config__parse(struct cn_load *l, struct cn_config_file *f);
 /* The child of that name, or NULL. */
 struct cn_node *cn_config__find(const struct cn_node *map, const char *name);
-/* Puts ${NAME} of the environment into text; marks the node and reports what is wrong. */
-void cn_config__expand(struct cn_load *l, struct cn_node *n);
-bool cn_config__looks_secret(struct cn_view text);
 
 /* ---- files.c ---- */
 
@@ -129,7 +134,7 @@ bool cn_config__tokens(struct cn_view v, uint64_t *ret);
 /* Text of a value in the largest unit that holds it exactly; in the arena. */
 const char *cn_config__time_text(struct cn_arena *a, uint64_t ms);
 const char *cn_config__size_text(struct cn_arena *a, uint64_t bytes);
-const char *cn_config__tokens_text(struct cn_arena *a, uint64_t tokens);
+const char *cn_config__tokens_text(struct cn_arena *a, uint64_t n);
 
 /* ---- origin.c ---- */
 

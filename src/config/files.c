@@ -21,7 +21,7 @@ static const char *unfit(struct cn_load *l, const struct stat *st)
 {
 	if (!S_ISREG(st->st_mode))
 		return "is no plain file; name a file";
-	if (st->st_size > CN_CONFIG_MAX_BYTES)
+	if ((size_t)st->st_size > CN_CONFIG_MAX_BYTES)
 		return "is larger than 1 MiB; split it";
 	if (l->opts->skip_ownership)
 		return NULL;
@@ -87,7 +87,7 @@ static struct cn_config_file *add_file(struct cn_load *l, const char *name)
 	f->name = name;
 	f->index = (unsigned)l->n_files;
 	if (l->n_files)
-		memcpy(more, l->files, l->n_files * sizeof *more);
+		memcpy(more, l->files, l->n_files * sizeof(struct cn_config_file *));
 	more[l->n_files++] = f;
 	l->files = more;
 	return f;

@@ -128,8 +128,8 @@ static const char *token_check(struct cn_load *l, const struct cn_node *n,
 	if (!cn_config__scalar(l, n, row->key))
 		return NULL;
 	for (size_t i = 0; i < n->text.n; i++)
-		ok = ok && (isalnum((unsigned char)n->text.p[i]) ||
-		            memchr("_.-", n->text.p[i], 3));
+		ok = ok &&
+		     (isalnum((unsigned char)n->text.p[i]) || strchr("_.-", n->text.p[i]));
 	if (!ok || n->text.n > 100) {
 		cn_config__mistake(
 		    l, n,

@@ -98,7 +98,7 @@ int cn_config__report(struct cn_load *l, struct cn_error *reterr)
 	sorted = cn_arena_alloc(&l->arena, l->n_kept * sizeof(struct cn_mistake *));
 	for (struct cn_mistake *m = l->mistakes; m; m = m->next)
 		sorted[n++] = m;
-	qsort(sorted, n, sizeof *sorted, by_place);
+	qsort(sorted, n, sizeof(struct cn_mistake *), by_place);
 	for (size_t i = 0; i < n; i++) {
 		bool told = false;
 		for (size_t j = kept;
@@ -126,17 +126,17 @@ int cn_config__report(struct cn_load *l, struct cn_error *reterr)
 	return CN_E_CONFIG;
 }
 
+#define CN_SUGGEST_MAX 64 /* longer words are not compared */
+
 /* Edits (insert, delete, replace, swap of neighbours) between two short texts, at most
  * limit + 1. */
 static unsigned edits(struct cn_view a, struct cn_view b, unsigned limit)
 {
-	enum {
-		LONGEST = 64
-	};
-	unsigned rows[3][LONGEST + 1];
+	unsigned rows[3][CN_SUGGEST_MAX + 1];
 	unsigned *before = rows[0], *last = rows[1], *now = rows[2];
 
-	if (a.n > LONGEST || b.n > LONGEST || a.n > b.n + limit || b.n > a.n + limit)
+	if (a.n > CN_SUGGEST_MAX || b.n > CN_SUGGEST_MAX || a.n > b.n + limit ||
+	    b.n > a.n + limit)
 		return limit + 1;
 	for (unsigned j = 0; j <= b.n; j++)
 		last[j] = j;

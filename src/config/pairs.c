@@ -30,7 +30,7 @@ static void pairs_read(struct cn_load *l, const struct cn_node *n, const struct 
 		list[kept].name = name;
 		list[kept++].value = cn_arena_dup(&l->policy->arena, c->text);
 	}
-	memcpy((char *)base + row->at, &list, sizeof list);
+	memcpy((char *)base + row->at, &list, sizeof(struct cn_header *));
 	memcpy((char *)base + row->count_at, &kept, sizeof kept);
 }
 
@@ -41,7 +41,7 @@ static yyjson_mut_val *pairs_give(yyjson_mut_doc *d, const struct cn_row *row,
 	yyjson_mut_val *obj = yyjson_mut_obj(d);
 	size_t n;
 
-	memcpy(&list, (const char *)base + row->at, sizeof list);
+	memcpy(&list, (const char *)base + row->at, sizeof(struct cn_header *));
 	memcpy(&n, (const char *)base + row->count_at, sizeof n);
 	if (n == 0 && row->type != &cn_type_headers)
 		return NULL;

@@ -21,7 +21,8 @@ bool cn_config__is_name(struct cn_view v)
 	if (v.n == 0 || v.n > CN_CONFIG_NAME_MAX)
 		return false;
 	for (size_t i = 0; i < v.n; i++)
-		if (!isalnum((unsigned char)v.p[i]) && !memchr("._:@-", v.p[i], 5))
+		if (!v.p[i] ||
+		    (!isalnum((unsigned char)v.p[i]) && !strchr("._:@-", v.p[i])))
 			return false;
 	return true;
 }

@@ -143,7 +143,7 @@ static const struct cn_row backend_rows[] = {
      .text = "Fixed header fields for every request; no secrets."},
     {"quirks", &cn_type_words, LIST(cn_backend, quirks, n_quirks), .words = quirks,
      .normal = "the preset's", .text = "How it deviates from the format."},
-    {"key", &cn_type_keys, FIELD(cn_backend, keys), .normal = "none",
+    {"key", &cn_type_keys, LIST(cn_backend, keys, n_keys), .normal = "none",
      .text = "Whose key it gets: client (the client's own), none, vault:NAME, or a list to "
              "rotate."},
     {"rotate", &cn_type_word, FIELD(cn_backend, rotate), .words = rotations,
@@ -176,7 +176,7 @@ static const struct cn_table price_table = {"a price", ROWS(price_rows)};
 
 /* The first two are of a policy's model alone, the last of policies, not of presets. */
 static const struct cn_row model_rows[] = {
-    {"backend", &cn_type_backend_ref, FIELD(cn_model, backend), .required = true,
+    {"backend", &cn_type_backend_ref, .required = true,
      .text = "The backend that serves it."},
     {"id", &cn_type_id, FIELD(cn_model, id), .max = 200, .required = true,
      .text = "Its id there, or client: whatever the client asked for."},
@@ -250,8 +250,7 @@ static const struct cn_row preset_rows[] = {
      .normal = "false", .text = "Refuses thinking blocks that it did not sign."},
     {"count_tokens", &cn_type_bool, FIELD(cn_config_preset, backend.count_tokens),
      .normal = "false", .text = "Has /v1/messages/count_tokens."},
-    {"models", &cn_type_preset_models, FIELD(cn_config_preset, models),
-     .table = &cn_config__preset_model_table,
+    {"models", &cn_type_preset_models, .table = &cn_config__preset_model_table,
      .text = "What is known of its models, by id or glob; all that match apply, in order."},
 };
 const struct cn_table cn_config__preset_table = {"a preset", ROWS(preset_rows)};
@@ -439,8 +438,8 @@ static const struct cn_table observability_table = {"observability",
 static const struct cn_row policy_rows[] = {
     {"include", &cn_type_include, .max = CN_CONFIG_MAX_INCLUDES,
      .text = "More files, below this file's directory."},
-    {"listen", &cn_type_listen, FIELD(cn_policy, listen), .normal = "127.0.0.1:4141",
-     .text = "Where clients connect: HOST:PORT or unix:PATH."},
+    {"listen", &cn_type_listen, LIST(cn_policy, listen, n_listen),
+     .normal = "127.0.0.1:4141", .text = "Where clients connect: HOST:PORT or unix:PATH."},
     {"names", &cn_type_hosts, LIST(cn_policy, names, n_names), .max = 255,
      .text = "More host names that are ours."},
     {"tls", &cn_type_word, FIELD(cn_policy, tls_terminated), .words = tls_ways,

@@ -6,7 +6,6 @@
  * Owns the parser for the length of the call; the tree is in the load's arena.  Knows no
  * key of the policy.
  */
-#include <ctype.h>
 #include <stdlib.h>
 
 #include <libfyaml.h>
@@ -27,104 +26,6 @@ struct tree {
 struct place {
 	unsigned line, column; /* from 1 */
 };
-
-/* ---- text ---- */
-
-bool cn_config__looks_secret(struct cn_view t)
-{
-	static const struct {
-		const char *prefix;
-		size_t least; /* of the whole text */
-	} shapes[] = {{"sk-", 16},         {"AIza", 30}, {"Bearer ", 16}, {"bearer ", 16},
-	              {"xai-", 24},        {"gsk_", 24}, {"ghp_", 24},    {"gho_", 24},
-	              {"github_pat_", 24}, {"ct_", 40},  {"eyJ", 40},     {"AKIA", 20},
-	              {"ABSK", 40},        {"hf_", 24},  {"fw_", 20},     {"nvapi-", 24}};
-
-	for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
-		if (t.n >= shapes[i].least &&
-		    cn_view_starts(t, cn_view_str(shapes[i].prefix)))
-			return true;
-	return false;
-}
-
-static bool secret_name(struct cn_view name)
-{
-	static const char *const parts[] = {"KEY", "TOKEN", "SECRET", "PASSW",
-	                                    "CREDENTIAL"};
-
-	for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-		if (cn_view_find_nocase(name, cn_view_str(parts[i])) != SIZE_MAX)
-			return true;
-	return false;
-}
-
-/* Appends the value of ${NAME}; false when a mistake was reported. */
-static bool expand_one(struct cn_load *l, struct cn_node *n, struct cn_view name,
-                       struct cn_buf *out)
-{
-	bool ok = name.n > 0 && !isdigit((unsigned char)name.p[0]);
-
-	for (size_t i = 0; ok && i < name.n; i++)
-		ok = isalnum((unsigned char)name.p[i]) || name.p[i] == '_';
-	if (!ok) {
-		cn_config__mistake(l, n,
-		                   "'${%.*s}' names no variable; write ${NAME}, or $${ for "
-		                   "the two characters themselves",
-		                   CN_SHOW(name));
-		return false;
-	}
-	if (secret_name(name)) {
-		cn_config__mistake(
-		    l, n,
-		    "${%.*s} looks like a secret; keys belong in the vault "
-		    "(continuo vault set NAME) and are named here as vault:NAME",
-		    CN_SHOW(name));
-		return false;
-	}
-	const char *value = getenv(cn_arena_dup(&l->arena, name));
-	if (!value) {
-		cn_config__mistake(l, n,
-		                   "the environment has no variable %.*s; set it, or write "
-		                   "the value itself",
-		                   CN_SHOW(name));
-		return false;
-	}
-	cn_buf_add_str(out, value);
-	return true;
-}
-
-void cn_config__expand(struct cn_load *l, struct cn_node *n)
-{
-	CN_AUTO(cn_buf) out = {0};
-	struct cn_view rest = n->text;
-	size_t at;
-
-	if (cn_view_find(rest, CN_VIEW("${"), 0) == SIZE_MAX)
-		return;
-	while ((at = cn_view_find(rest, CN_VIEW("${"), 0)) != SIZE_MAX) {
-		if (at > 0 && rest.p[at - 1] == '$') { /* $${ is the text ${ */
-			cn_buf_add(&out, rest.p, at - 1);
-			cn_buf_add_str(&out, "${");
-			rest = cn_view_from(rest, at + 2);
-			continue;
-		}
-		size_t end = cn_view_find(rest, CN_VIEW("}"), at);
-		if (end == SIZE_MAX) {
-			cn_config__mistake(l, n, "'${' without its '}'; write ${NAME}");
-			n->bad = true;
-			return;
-		}
-		cn_buf_add(&out, rest.p, at);
-		if (!expand_one(l, n, cn_view(rest.p + at + 2, end - at - 2), &out)) {
-			n->bad = true;
-			return;
-		}
-		rest = cn_view_from(rest, end + 1);
-	}
-	cn_buf_add_view(&out, rest);
-	n->text = cn_arena_view(&l->arena, cn_view(cn_buf_cstr(&out), out.n + 1));
-	n->text.n = out.n;
-}
 
 static void check_scalar(struct cn_load *l, struct cn_node *n)
 {
@@ -154,10 +55,9 @@ static void fatal(struct tree *t, unsigned line, unsigned column, const char *wh
 }
 
 /* Where a token begins for a reader: at its quote or sign, which libfyaml leaves out. */
-static struct place place_of(const struct fy_token *fyt, unsigned sign)
+static struct place place_of(struct fy_token *fyt, unsigned sign)
 {
-	const struct fy_mark *m =
-	    fyt ? fy_token_start_mark((struct fy_token *)(uintptr_t)fyt) : NULL;
+	const struct fy_mark *m = fyt ? fy_token_start_mark(fyt) : NULL;
 
 	if (!m)
 		return (struct place){1, 1};
@@ -440,6 +340,8 @@ struct cn_node *cn_config__parse(struct cn_load *l, struct cn_config_file *f)
 	struct fy_event *ev;
 	unsigned documents = 0;
 
+	if (!cn_config__clean(l, f))
+		return NULL;
 	fy_diag_cfg_default(&dcfg);
 	dcfg.fp = NULL;
 	struct fy_diag *diag = fy_diag_create(&dcfg);

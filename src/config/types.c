@@ -159,17 +159,17 @@ static yyjson_mut_val *number_describe(yyjson_mut_doc *d, const struct cn_row *r
 	static void name##_read(struct cn_load *l, const struct cn_node *n,             \
 	                        const struct cn_row *row, void *base)                   \
 	{                                                                               \
-		number_read(l, n, row, base, &name);                                    \
+		number_read(l, n, row, base, &(name));                                  \
 	}                                                                               \
 	static yyjson_mut_val *name##_give(yyjson_mut_doc *d, const struct cn_row *row, \
 	                                   const void *base)                            \
 	{                                                                               \
-		return number_give(d, row, base, &name);                                \
+		return number_give(d, row, base, &(name));                              \
 	}                                                                               \
 	static yyjson_mut_val *name##_describe(yyjson_mut_doc *d,                       \
 	                                       const struct cn_row *row)                \
 	{                                                                               \
-		return number_describe(d, row, &name);                                  \
+		return number_describe(d, row, &(name));                                \
 	}
 NUMBER_TYPE(count)
 NUMBER_TYPE(tokens)

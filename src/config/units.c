@@ -15,8 +15,11 @@ struct unit {
 /* From small to large; the first one is what zero is printed in. */
 static const struct unit times[] = {{"ms", 1},      {"s", 1000},     {"m", 60000},
                                     {"h", 3600000}, {"d", 86400000}, {NULL, 0}};
-static const struct unit sizes[] = {
-    {"B", 1}, {"KiB", 1024}, {"MiB", 1024 * 1024}, {"GiB", 1024 * 1024 * 1024}, {NULL, 0}};
+static const struct unit sizes[] = {{"B", 1},
+                                    {"KiB", 1024},
+                                    {"MiB", 1024ULL * 1024},
+                                    {"GiB", 1024ULL * 1024 * 1024},
+                                    {NULL, 0}};
 static const struct unit tokens[] = {{"", 1}, {"k", 1000}, {"M", 1000000}, {NULL, 0}};
 
 static bool read_units(const struct unit *units, struct cn_view v, uint64_t *ret)
@@ -76,7 +79,7 @@ const char *cn_config__size_text(struct cn_arena *a, uint64_t bytes)
 	return units_text(sizes, a, bytes);
 }
 
-const char *cn_config__tokens_text(struct cn_arena *a, uint64_t v)
+const char *cn_config__tokens_text(struct cn_arena *a, uint64_t n)
 {
-	return units_text(tokens, a, v);
+	return units_text(tokens, a, n);
 }

@@ -352,7 +352,7 @@ static void files_have_limits(void **state)
 
 	cn_buf_clear(&text);
 	cn_buf_add_str(&text, BASE);
-	while (text.n <= 1024 * 1024)
+	while (text.n <= (size_t)1024 * 1024)
 		cn_buf_add_str(&text, "# filling\n");
 	assert_null(config_load_text(&d, cn_buf_cstr(&text), &got));
 	assert_string_equal(got.p, "0:0: the policy file is larger than 1 MiB; split it\n");

@@ -17,6 +17,13 @@
 static const struct {
 	const char *policy, *mistakes;
 } cases[] = {
+    {"%YAML 1.2\n---\n" BASE,
+     "1:1: directives ('%NAME') are not taken; leave the line out\n"},
+    {BASE "names: a\xff\n", "4:9: this is no UTF-8; save the file as UTF-8\n"},
+    {BASE "names: \xed\xa0\x80\n", "4:8: this is no UTF-8; save the file as UTF-8\n"},
+    {BASE "names: a\033[1m\n", "4:9: a control character; take it out\n"},
+    {"\xef\xbb\xbflisten: x\n" BASE,
+     "1:9: 'x' is no address; write HOST:PORT such as 127.0.0.1:4141, or unix:/PATH\n"},
     {"a: [1\nb: 2\n", "3:1: this is no YAML (flow sequence without a closing "
                       "bracket); look at the indentation, brackets and quotes before "
                       "it\n"},
