@@ -80,6 +80,9 @@ const struct cn_note cn_cli__files[] = {
     {"$XDG_DATA_HOME/continuo/history/",
      "Conversations, usage, cooldowns and client tokens, "
      "encrypted (DIR/history/)"},
+    {"$XDG_DATA_HOME/continuo/router.log",
+     "What a router that `run` started has to say (DIR/router.log); router.log.old is the one "
+     "before it, kept from 4 MiB on"},
     {"$XDG_RUNTIME_DIR/continuo/admin.sock",
      "How the other commands reach a running router "
      "(DIR/admin.sock)"},

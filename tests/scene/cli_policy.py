@@ -101,4 +101,45 @@ def v0005_explain(home):
     assert plan['candidates'] == [] and 'window' in plan['skipped'][0]['reason'], plan
 
 
+REASONS = '''backends: {{a: {{preset: ollama}}}}
+models: {{m: {{backend: a, id: x}}, n: {{backend: a, id: y, images: false}}}}
+chains: {{main: [m, n]}}
+routes:
+  - when: {{model: other-*, context_over: 1k}}
+    use: [m]
+  - when: {{header: {{x-project: blue*}}, time: "22:00-06:00", caller: side, owner: ci}}
+    use: [m]
+  - when: {{images: false, tools: true, thinking: true}}
+    use: [m]
+  - use: main
+'''
+
+
+@scene
+def v0006_explain_says_why_not(home):
+    """Each condition that does not hold is named, and a header, a time and a body are taken into account."""
+    write(home, REASONS.format())
+    plan = json.loads(run(home, 'policy', 'explain', '--images', '--at', '12:00', '--json').stdout)
+    same(plan['passed'], [{'route': 1, 'fails': ['model', 'context_over']},
+                          {'route': 2, 'fails': ['owner', 'caller', 'header', 'time']},
+                          {'route': 3, 'fails': ['thinking', 'images', 'tools']}], 'why not')
+    same(([c['model'] for c in plan['candidates']], [k['model'] for k in plan['skipped']]), (['m'], ['n']), 'images')
+    night = ('--at', '23:00', '--header', 'X-Project: blue sky', '--caller', 'side', '--owner', 'ci', '--json')
+    same(json.loads(run(home, 'policy', 'explain', *night).stdout)['route'], 2, 'the second')
+    text = run(home, 'policy', 'explain', '--at', '12:00').stdout
+    assert 'route 1 does not match: model (other-*), context_over (1000)\n' in text, text
+    assert 'route 4 matches: chain main\n  1. a/m as x, key none\n' in text, text
+    body = {'model': 'other-1', 'max_tokens': 5, 'messages': [{'role': 'user', 'content': 'word ' * 4000}]}
+    told = run(home, 'policy', 'explain', '--json', '-', stdin=json.dumps(body))
+    same((told.returncode, json.loads(told.stdout)['route']), (0, 1), told.stderr)
+    for args, status in ((('--at', '25:00'), 2), (('--caller', 'me'), 2), (('--header', 'x'), 2), (('nowhere.json',), 1)):
+        bad = run(home, 'policy', 'explain', *args)
+        same(bad.returncode, status, f'{args}: {bad.stderr}')
+    write(home, REASONS.format().replace('  - use: main\n', ''))
+    none = run(home, 'policy', 'explain')
+    assert none.returncode == 1 and 'route 3 does not match' in none.stdout, (none.returncode, none.stdout, none.stderr)
+    none = run(home, 'policy', 'explain', '--json')
+    same((none.returncode, [r['route'] for r in json.loads(none.stdout)['passed']]), (1, [1, 2, 3]), 'no route at all')
+
+
 sys.exit(harness.main())
