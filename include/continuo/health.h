@@ -55,8 +55,9 @@ struct cn_health_line {
 	const char *scope; /* "key", "account", "model", "backend" */
 	char name[200];    /* "anthropic/opus", "kimi:vault:kimi-1" */
 	enum cn_class because;
-	uint64_t until_ms; /* monotonic */
-	unsigned n;        /* the how-manieth in a row */
+	const char *reason; /* the outcome's constant phrase; NULL: none, or a breaker */
+	uint64_t until_ms;  /* monotonic */
+	unsigned n;         /* the how-manieth in a row */
 	bool breaker;
 };
 /* Every cooldown or open breaker in force. */

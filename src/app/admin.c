@@ -137,6 +137,8 @@ static void add_cooldown(void *self, const struct cn_health_line *l)
 	cn_json_add_text(c->b, "scope", cn_view_str(l->scope));
 	cn_json_add_text(c->b, "name", cn_view_str(l->name));
 	cn_json_add_text(c->b, "because", cn_view_str(cn_class_name(l->because)));
+	if (l->reason)
+		cn_json_add_text(c->b, "reason", cn_view_str(l->reason));
 	cn_json_add_u64(c->b, "ready_in_ms",
 	                l->until_ms > c->now_ms ? l->until_ms - c->now_ms : 0);
 	cn_json_add_u64(c->b, "times", l->n);

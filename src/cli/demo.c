@@ -74,6 +74,7 @@ struct demo {
 	const char *token;      /* in arena */
 	unsigned port;
 	struct cn_demo_turn results[N_TURNS];
+	const char *failed[N_TURNS]; /* in arena: how `first` failed; "": it did not */
 	size_t n, whole;
 	bool colour;
 };
@@ -197,12 +198,12 @@ static int write_policy(const struct demo *d, struct cn_error *reterr)
 	return 0;
 }
 
-/* One admin call that must succeed. */
+/* One admin call that must succeed; without a body it only asks. */
 static int ask(struct demo *d, const char *path, struct cn_view body,
                struct cn_admin_answer *answer, struct cn_error *reterr)
 {
-	int failed =
-	    cn_cli__admin_call(d->paths.admin_socket, "POST", path, body, answer, reterr);
+	int failed = cn_cli__admin_call(d->paths.admin_socket, body.n ? "POST" : "GET",
+	                                path, body, answer, reterr);
 
 	if (!failed && answer->status != 200)
 		failed = cn_cli__admin_refused(CN_E_FAIL, answer, reterr);
@@ -262,16 +263,45 @@ static const char *paint(const struct demo *d, const char *code)
 #define DIM   "\033[2m"
 #define PLAIN "\033[0m"
 
-/* The first attempt's ending when it was not the last: "529" of "a/x:529, b/y:ok". */
+/* Why `first` rests, in the router's words; empty when nobody knows. */
+static struct cn_view reason_of(struct demo *d)
+{
+	CN_AUTO(cn_admin_answer) answer = {0};
+	struct cn_arena *a = &d->cli->arena;
+	struct cn_error none;
+	struct cn_view reason = {NULL, 0};
+	struct cn_json json;
+
+	if (ask(d, "/api/status", (struct cn_view){NULL, 0}, &answer, &none))
+		return reason;
+	json = cn_json_root(cn_buf_view(&answer.body));
+	for (struct cn_json_iter it = cn_json_iter(cn_json_get(json, "cooldowns"));
+	     cn_json_next(&it) && !reason.n;)
+		if (cn_view_starts(cn_json_text(a, cn_json_get(it.value, "name")),
+		                   CN_VIEW("first")))
+			reason = cn_arena_view(
+			    a, cn_json_text(a, cn_json_get(it.value, "reason")));
+	return reason;
+}
+
+/*
+ * The first attempt's ending when it was not the last: "529" of "a/x:529, b/y:ok".  A class
+ * covers several things that happen; its reason says which it was.
+ */
 static const char *failure(struct demo *d, const struct cn_demo_turn *t)
 {
-	struct cn_view rest = cn_view_str(t->attempts), one, name;
+	struct cn_view rest = cn_view_str(t->attempts), one, name, reason;
+	uint64_t status;
 
 	if (!cn_view_split(&rest, ',', &one) || !rest.p || !rest.n)
 		return "";
 	while (cn_view_split(&one, ':', &name))
 		;
-	return cn_arena_dup(&d->cli->arena, name);
+	reason = cn_view_u64(name, &status) ? (struct cn_view){NULL, 0} : reason_of(d);
+	return reason.n && !cn_view_eq(reason, name)
+	           ? cn_arena_printf(&d->cli->arena, "%.*s (%.*s)", CN_VIEW_ARG(name),
+	                             CN_VIEW_ARG(reason))
+	           : cn_arena_dup(&d->cli->arena, name);
 }
 
 static const char *seconds(struct demo *d, uint64_t ms)
@@ -283,7 +313,7 @@ static void show_turn(struct demo *d, size_t i)
 {
 	const struct cn_demo_turn *t = &d->results[i];
 	struct cn_cli *cli = d->cli;
-	const char *failed = failure(d, t);
+	const char *failed = d->failed[i];
 	const char *used = cn_cli__clean(cli, cn_view_str(t->used));
 
 	cn_cli__print(cli, "turn %2zu  first: %-37s ", i + 1, turns[i].text);
@@ -317,7 +347,7 @@ static void show_summary(struct demo *d)
 
 	for (size_t i = 0; i < d->n; i++) {
 		const struct cn_demo_turn *t = &d->results[i];
-		const char *failed = failure(d, t);
+		const char *failed = d->failed[i];
 
 		cn_cli__cell_number(cli, &l, i + 1);
 		cn_cli__cell(cli, &l, cn_view_str(turns[i].step + ALWAYS));
@@ -370,6 +400,7 @@ static void print_json(struct demo *d, const char *session, bool keep)
 		cn_json_add_text(&b, "first", cn_view_str(turns[i].step + ALWAYS));
 		cn_json_add_u64(&b, "status", (uint64_t)t->status);
 		cn_json_add_text(&b, "attempts", cn_view_str(t->attempts));
+		cn_json_add_text(&b, "failed", cn_view_str(d->failed[i]));
 		cn_json_add_text(&b, "answered", cn_view_str(t->used));
 		cn_json_add_u64(&b, "first_byte_ms", t->first_byte_ms);
 		cn_json_add_u64(&b, "took_ms", t->took_ms);
@@ -410,6 +441,7 @@ static int play(struct demo *d, bool keep, struct cn_error *reterr)
 		if (failed)
 			break;
 		d->whole += cn_demo_client_turn(&client, TURN_MS, t);
+		d->failed[d->n] = failure(d, t);
 		d->n++;
 		if (!cli->common.json)
 			show_turn(d, d->n - 1);

@@ -101,14 +101,15 @@ static void print_cooldowns(struct cn_cli *cli, struct cn_json s)
 	     cn_json_next(&it);) {
 		bool breaker = cn_json_get(it.value, "breaker").kind == CN_JSON_TRUE;
 		const char *because = text_of(cli, it.value, "because");
+		const char *reason = text_of(cli, it.value, "reason");
 
 		cn_cli__cell(cli, &l, cn_view_str(text_of(cli, it.value, "scope")));
 		cn_cli__cell(cli, &l, cn_view_str(text_of(cli, it.value, "name")));
-		cn_cli__cell(cli, &l,
-		             cn_view_str(breaker
-		                             ? cn_arena_printf(&cli->arena,
-		                                               "%s (breaker open)", because)
-		                             : because));
+		if (breaker)
+			reason = "breaker open";
+		if (*reason && strcmp(reason, because) != 0)
+			because = cn_arena_printf(&cli->arena, "%s (%s)", because, reason);
+		cn_cli__cell(cli, &l, cn_view_str(because));
 		cn_cli__cell(
 		    cli, &l,
 		    cn_view_str(duration(cli, number_of(it.value, "ready_in_ms"))));

@@ -37,6 +37,7 @@ struct record {
 	bool named;         /* the provider named the time */
 	bool loading;       /* not a failure: the model is being loaded */
 	enum cn_class because;
+	const char *reason;      /* constant; for people, as the outcome gave it */
 	uint64_t lease_until_ms; /* the half-open place; 0: free */
 	uint64_t last_odd_ms;    /* last failure of a class of which one is forgiven */
 	bool odd;
@@ -431,6 +432,7 @@ static uint64_t cool(struct cn_health *h, struct record *r, const struct cn_cand
 		r->until_ms = now_ms + length;
 		r->length_ms = length;
 		r->because = o->class;
+		r->reason = o->reason;
 		r->named = o->retry_after_ms && cn_cooldown__rule(o->class)->named;
 	}
 	r->loading = false;
@@ -516,6 +518,7 @@ uint64_t cn_health_report(struct cn_health *h, const struct cn_candidate *c,
 	r->until_ms = now_ms + o->retry_after_ms;
 	r->length_ms = o->retry_after_ms;
 	r->because = o->class;
+	r->reason = o->reason;
 	r->loading = true;
 	r->repeat_ms = 0;
 	return o->retry_after_ms;
@@ -577,12 +580,14 @@ static void list_record(const struct record *r, uint64_t now_ms,
 	(void)snprintf(line.name, sizeof(line.name), "%s", r->name);
 	if (r->until_ms > now_ms) {
 		line.because = r->because;
+		line.reason = r->reason;
 		line.until_ms = r->until_ms;
 		line.n = r->n;
 		each(self, &line);
 	}
 	if (r->breaker.open_until_ms > now_ms) {
 		line.because = r->breaker.because;
+		line.reason = NULL;
 		line.until_ms = r->breaker.open_until_ms;
 		line.n = r->breaker.openings;
 		line.breaker = true;

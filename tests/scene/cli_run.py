@@ -523,6 +523,8 @@ def the_demo_arrives_whole():
     failed = [t['attempts'].split(',')[0].split(':')[1] for t in got['turns']]
     equal(failed, ['ok', '429', '529', '500', 'timeout_connect', 'timeout_first_byte',
                    'overloaded', 'overloaded', 'truncated_stream', 'ok'], 'one failure a turn')
+    equal([t['failed'] for t in got['turns']][3:6], ['500', 'timeout_connect (connection refused)',
+                                                     'timeout_first_byte (nothing came in time)'], 'what is told of a failure')
     equal([n for n in set(os.listdir(tempfile.gettempdir())) - before
            if n.startswith('continuo-demo-')], [], 'left behind')
 

@@ -121,6 +121,7 @@ def f0006_cooldown_and_back(home):
     same(post(r.port, t).headers['x-continuo-attempts'], 'b/m-b:ok', 'the second turn')
     lines = r.status()['cooldowns']
     assert lines and lines[0]['because'] == 'rate_limited' and 15000 < lines[0]['ready_in_ms'] <= 24000, lines
+    assert lines[0]['reason'], lines
     r.admin('POST', '/api/reset', {'name': 'a'})
     same(post(r.port, t).headers['x-model-used'], 'a/m-a', 'after the reset')
     close(p, r)

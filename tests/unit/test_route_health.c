@@ -583,13 +583,16 @@ static const struct cn_health_line *line_of(const struct listed *l, const char *
 
 static void the_list_shows_what_is_in_force(void **state)
 {
+	struct cn_outcome refused = {.class = CN_CLASS_TIMEOUT_CONNECT,
+	                             .scope = CN_SCOPE_BACKEND,
+	                             .reason = "connection refused"};
 	struct cn_health *h = *state;
 	struct listed l = {0};
 
 	(void)report(h, &big1, CN_CLASS_OVERLOADED, NOW);
 	(void)report(h, &small2, CN_CLASS_AUTH, NOW);
 	(void)report(h, &small2, CN_CLASS_QUOTA_EXHAUSTED, NOW);
-	(void)report(h, &own1, CN_CLASS_TIMEOUT_CONNECT, NOW);
+	(void)cn_health_report(h, &own1, &refused, NOW);
 	(void)report(h, &tiny1, CN_CLASS_OK, NOW);
 	cn_health_list(h, NOW + 1, keep_line, &l);
 	assert_int_equal(l.n, 4);
@@ -599,6 +602,8 @@ static void the_list_shows_what_is_in_force(void **state)
 	assert_string_equal(line_of(&l, "cloud:vault:k2")->scope, "key");
 	assert_string_equal(line_of(&l, "cloud@k2")->scope, "account");
 	assert_int_equal(line_of(&l, "local")->because, CN_CLASS_TIMEOUT_CONNECT);
+	assert_string_equal(line_of(&l, "local")->reason, "connection refused");
+	assert_null(line_of(&l, "cloud/big")->reason);
 	l.n = 0;
 	for (int i = 0; i < 5; i++)
 		(void)report(h, &own1, CN_CLASS_SERVER_ERROR, NOW + 100000);
