@@ -225,6 +225,11 @@ void cn_request__set_options(struct cn_attempt *at)
 	curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
 	curl_easy_setopt(e, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
 	curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
+	/*
+	 * A name lookup that is given up is left to its thread.  Without it libcurl joins
+	 * that thread, and the loop stands still for as long as a dead name server takes.
+	 */
+	curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L);
 	curl_easy_setopt(e, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
 	/* A proxy gets none of our fields, and its own head is not the backend's. */
 	curl_easy_setopt(e, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE);
