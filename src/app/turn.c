@@ -442,6 +442,22 @@ static void turn_enter(struct cn_turn *t, enum cn_turn_state next)
 
 /* ---- listening: the attempt ---- */
 
+/* Whether a backend's field may stand in our head: its name and value are foreign text. */
+static bool may_pass(const struct cn_upstream_field *f)
+{
+	if (!cn_view_starts(f->name, CN_VIEW("anthropic-ratelimit-")) || f->value.n == 0 ||
+	    f->value.n > 128)
+		return false;
+	for (size_t i = 0; i < f->name.n; i++)
+		if (f->name.p[i] != '-' && !(f->name.p[i] >= 'a' && f->name.p[i] <= 'z') &&
+		    !(f->name.p[i] >= '0' && f->name.p[i] <= '9'))
+			return false;
+	for (size_t i = 0; i < f->value.n; i++)
+		if (f->value.p[i] <= 0x20 || f->value.p[i] >= 0x7f)
+			return false;
+	return true;
+}
+
 static void on_head(void *self, const struct cn_field_list *fields)
 {
 	struct cn_turn *t = self;
@@ -450,19 +466,13 @@ static void on_head(void *self, const struct cn_field_list *fields)
 	if (t->candidate->key->kind != CN_KEY_CLIENT)
 		return;
 	t->seen = cn_arena_zalloc(&t->arena, sizeof(*t->seen));
+	t->seen->attempt = t->n_tried;
 	t->seen->v = cn_arena_zalloc(&t->arena, (fields->n + 1) * sizeof(*t->seen->v));
-	for (size_t i = 0; i < fields->n; i++) {
-		struct cn_view value = fields->v[i].value;
-		bool visible = value.n > 0 && value.n <= 128;
-
-		for (size_t j = 0; j < value.n && visible; j++)
-			visible = value.p[j] > 0x20 && value.p[j] < 0x7f;
-		if (visible &&
-		    cn_view_starts(fields->v[i].name, CN_VIEW("anthropic-ratelimit-")))
+	for (size_t i = 0; i < fields->n; i++)
+		if (may_pass(&fields->v[i]))
 			t->seen->v[t->seen->n++] =
 			    (struct cn_field){cn_arena_view(&t->arena, fields->v[i].name),
-			                      cn_arena_view(&t->arena, value)};
-	}
+			                      cn_arena_view(&t->arena, fields->v[i].value)};
 }
 
 static const char *on_event(void *self, const struct cn_event *ev)

@@ -113,6 +113,7 @@ struct cn_turn {
 struct cn_outcome_fields {
 	struct cn_field *v; /* in arena: anthropic-ratelimit-* of a `key: client` backend */
 	size_t n;
+	size_t attempt; /* index of the attempt whose they are */
 };
 
 /* ---- turn.c ---- */

@@ -41,13 +41,28 @@ struct cn_view cn_turn__attempts_text(struct cn_turn *t, bool with_live)
 	return cn_arena_view(&t->arena, cn_buf_view(&b));
 }
 
-/* The fields that stand on every answer, and limits of the client's own account. */
+/*
+ * The attempt whose output or error the client is given; SIZE_MAX: of none, the words are
+ * ours or it is not known yet.
+ */
+static size_t told_attempt(const struct cn_turn *t)
+{
+	if (t->state == CN_TURN_DRAINING && t->end == CN_END_ERROR)
+		return t->ending.passed ? (size_t)(t->ending.passed - t->outcomes)
+		                        : SIZE_MAX;
+	if (!cn_splice_committed(t->splice))
+		return SIZE_MAX;
+	return t->attempt ? t->n_tried : t->n_tried - 1;
+}
+
+/* The fields that stand on every answer, and limits of the account that gave it. */
 static struct cn_field *usual_fields(struct cn_turn *t, struct cn_view type,
                                      struct cn_view used, size_t *retn)
 {
 	/* The live attempt counts as ok: its output follows. */
 	bool live = t->attempt && t->head == CN_HEAD_NONE && cn_splice_committed(t->splice);
-	size_t passed = t->seen ? t->seen->n : 0, n = 0;
+	bool own = t->seen && t->seen->attempt == told_attempt(t);
+	size_t passed = own ? t->seen->n : 0, n = 0;
 	struct cn_field *v =
 	    cn_arena_zalloc(&t->arena, (CN_FIELDS_MAX + passed) * sizeof(*v));
 
@@ -139,7 +154,11 @@ void cn_turn__flush(struct cn_turn *t)
 /* The model whose output or error the client has in hand. */
 static struct cn_view used_at_end(struct cn_turn *t)
 {
-	return t->candidate ? cn_view_str(cn_turn__name(t, t->candidate)) : CN_VIEW("none");
+	size_t told = told_attempt(t);
+	const struct cn_candidate *c =
+	    told < t->n_tried ? t->tried[told].candidate : t->candidate;
+
+	return c ? cn_view_str(cn_turn__name(t, c)) : CN_VIEW("none");
 }
 
 static void tell_reply(struct cn_turn *t)

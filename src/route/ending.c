@@ -257,6 +257,9 @@ static bool pass(struct cn_arena *a, const struct cn_ending_input *in,
 	else if (o->class == CN_CLASS_INVALID_REQUEST)
 		ret->type = "invalid_request_error";
 	ret->passed = o;
+	/* As received, so with what was said of when to come again. */
+	if (o->http_status == 429)
+		ret->retry_after_s = (o->retry_after_ms + 999) / 1000;
 	return true;
 }
 
