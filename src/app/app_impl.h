@@ -135,7 +135,8 @@ struct cn_worker {
 		CN_WORKER_CLOSING
 	} stage;
 	uint64_t drain_until_ms;
-	size_t waits; /* commits whose word is still to come: the loop must outlive them */
+	size_t waits; /* commits whose word is still to come, and jobs that lead to one: the
+	               * loop must outlive them */
 	struct cn_letter order;      /* of main: drain or stop; free when not linked */
 	atomic_int ordered;          /* the latest order: a CN_WORKER_ stage */
 	void (*on_over)(void *self); /* from the worker's thread, when its loop has ended */

@@ -188,6 +188,8 @@ void cn_count__begin(struct cn_client *client, const struct cn_head *head,
 	}
 	call->req.estimate = cn_estimate_request(&call->req);
 	client->count = call;
-	if (make_plan(call, head, &plan, &err) || !forward(call, &plan))
+	/* A worker that closes has no transfers any more. */
+	if (w->stage == CN_WORKER_CLOSING || make_plan(call, head, &plan, &err) ||
+	    !forward(call, &plan))
 		answer(call);
 }

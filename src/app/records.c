@@ -240,6 +240,7 @@ static void job_after(uv_work_t *work, int status)
 	(void)status; /* nothing cancels it */
 	job->stage = job->bad ? CN_JOB_FAILED : CN_JOB_READY;
 	t->handles--;
+	t->worker->waits--;
 	if (awaited && !job->bad)
 		submit(t);
 	else if (awaited && t->state == CN_TURN_DRAINING)
@@ -264,6 +265,8 @@ void cn_records__begin(struct cn_turn *t)
 	job->stage = CN_JOB_RUNNING;
 	t->job = job;
 	t->handles++;
+	/* Its turn may be over before it, and a commit follows from it all the same. */
+	t->worker->waits++;
 	cn_assert(uv_queue_work(&t->worker->loop, &job->work, job_run, job_after) == 0);
 }
 

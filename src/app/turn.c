@@ -82,6 +82,8 @@ static uint64_t nearest(const struct cn_turn *t)
 		at = t->store_until_ms;
 		break;
 	case CN_TURN_PLANNING:
+		CN_NEARER(t->store_until_ms);
+		break;
 	case CN_TURN_CLOSED:
 		break;
 	}
@@ -344,7 +346,9 @@ static void drain(struct cn_turn *t)
 {
 	t->attempt = cn_attempt_cancel(t->attempt);
 	t->store_until_ms = cn_clock_ms() + CN_STORE_WAIT_MS;
-	if (!cn_records__finish(t))
+	if (cn_records__finish(t))
+		arm(t);
+	else
 		cn_turn__stored(t, false);
 }
 
@@ -626,9 +630,15 @@ static void on_timer(uv_timer_t *timer)
 			return;
 		}
 		break;
+	case CN_TURN_PLANNING:
+		/* Whose some signatures are is not known in time: it goes without. */
+		if (now >= t->store_until_ms) {
+			cn_turn__start(t);
+			return;
+		}
+		break;
 	case CN_TURN_STREAMING:
 		break;
-	case CN_TURN_PLANNING:
 	case CN_TURN_CLOSED:
 		return;
 	}
@@ -707,9 +717,15 @@ void cn_turn__stop(struct cn_turn *t)
 	}
 }
 
+void cn_turn__await(struct cn_turn *t)
+{
+	t->store_until_ms = cn_clock_ms() + CN_STORE_WAIT_MS;
+	arm(t);
+}
+
 void cn_turn__start(struct cn_turn *t)
 {
-	t->state = CN_TURN_PLANNING;
+	cn_assert(t->state == CN_TURN_PLANNING);
 	cn_trace(CN_TR_TURN_STATE, t->number, t->state, CN_VIEW("PLANNING"));
 	plan(t);
 }

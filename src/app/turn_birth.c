@@ -202,7 +202,8 @@ static void lookup_after(uv_work_t *work, int status)
 	free(l->ids);
 	free(l);
 	t->handles--;
-	if (t->state != CN_TURN_CLOSED)
+	/* Else it has begun without the answer, or is over. */
+	if (t->state == CN_TURN_PLANNING)
 		cn_turn__start(t);
 	else if (t->handles == 0)
 		cn_turn__free(t);
@@ -281,7 +282,9 @@ static void begin(struct cn_turn *t)
 	uv_timer_init(&t->worker->loop, &t->timer);
 	cn_count(CN_CT_TURNS);
 	cn_records__begin(t);
-	if (!look_up(t))
+	if (look_up(t))
+		cn_turn__await(t);
+	else
 		cn_turn__start(t);
 }
 

@@ -42,7 +42,7 @@ enum cn_turn_head {
 };
 
 #define CN_PING_MS       15000  /* an open stream is never silent for longer */
-#define CN_STORE_WAIT_MS 50     /* how long an answer's end waits for the store */
+#define CN_STORE_WAIT_MS 50     /* how long a turn waits for the store's word */
 #define CN_TURN_MS       600000 /* before the commit, besides max_wait */
 #define CN_QUEUE_MS      10000  /* for a place among the turns in flight */
 #define CN_CLIENT_MS     350000 /* Claude Code's patience without a head, measured */
@@ -105,7 +105,7 @@ struct cn_turn {
 	uint64_t
 	    wait_until_ms; /* max_wait from the first time all were cooling; 0: not yet */
 	uint64_t rest_until_ms;  /* RESTING: when to plan again */
-	uint64_t store_until_ms; /* DRAINING: when to stop waiting for the store */
+	uint64_t store_until_ms; /* PLANNING, DRAINING: how long the store is waited for */
 	uv_timer_t timer;        /* the nearest of these */
 	unsigned handles;        /* that must close before the memory may go */
 };
@@ -118,6 +118,8 @@ struct cn_outcome_fields {
 
 /* ---- turn.c ---- */
 
+/* The store was asked something: the turn begins by itself when it does not say in time. */
+void cn_turn__await(struct cn_turn *t);
 /* The turn was born with a plan: begins planning. */
 void cn_turn__start(struct cn_turn *t);
 /* Ends an attempt that could not even be started, as data. */

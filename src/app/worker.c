@@ -26,8 +26,9 @@ void cn_worker__post(struct cn_worker *w, struct cn_letter *l)
 {
 	uv_mutex_lock(&w->inbox_lock);
 	cn_list_append(&w->inbox, &l->link);
-	uv_mutex_unlock(&w->inbox_lock);
+	/* Inside the lock: once the letter can be read, the worker may end. */
 	uv_async_send(&w->async);
+	uv_mutex_unlock(&w->inbox_lock);
 }
 
 /* uv_async coalesces: the whole inbox is read. */

@@ -1,8 +1,11 @@
 """Edges of a turn: what backends, slow clients, a slow disk and the router's own end do at the worst moment."""
 import contextlib
+import ctypes
 import json
+import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 
@@ -55,6 +58,32 @@ def refusal(status, head=b''):
             + b'Content-Length: %d\r\n\r\n' % len(body) + body)
 
 
+@contextlib.contextmanager
+def environment(**more):
+    """For programs started inside."""
+    before = dict(os.environ)
+    os.environ.update(more)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+def quietly(call):
+    """Calls it for what it does; it may be cut off."""
+    with contextlib.suppress(Exception):
+        call(name='u')
+
+
+class OneWorker(Router):
+    def write_policy(self, ports, fallback=harness.SHORT, extra=''):
+        super().write_policy(ports, fallback, extra)
+        path = f'{self.home}/policy.yaml'
+        with open(path, encoding='utf-8') as f:
+            text = f.read()
+        with open(path, 'w', encoding='utf-8') as f:
+            f.write(text.replace('workers: 2', 'workers: 1'))
+
+
 class OwnKeyRouter(Router):
     """The first backend gets the client's own credential."""
 
@@ -95,6 +124,66 @@ def l0201_limits_of_the_clients_own_account(home):
     r.stop()
     a.close()
     b.close()
+
+
+class Stall:
+    """Nothing can be written to the history as long as this is held."""
+
+    def __init__(self, home):
+        self.lmdb = ctypes.CDLL('liblmdb.so.0')
+        self.env, self.txn = ctypes.c_void_p(), ctypes.c_void_p()
+        same(self.lmdb.mdb_env_create(ctypes.byref(self.env)), 0, 'mdb_env_create')
+        same(self.lmdb.mdb_env_open(self.env, os.path.join(home, 'history').encode(), 0, 0o600), 0, 'mdb_env_open')
+        same(self.lmdb.mdb_txn_begin(self.env, None, 0, ctypes.byref(self.txn)), 0, 'mdb_txn_begin')
+
+    def end(self):
+        self.lmdb.mdb_txn_abort(self.txn)
+        self.lmdb.mdb_env_close(self.env)
+
+
+@scene
+def s0201_a_stalled_disk_delays_no_end(home):
+    """The end of an answer waits 50 ms for the store, not for the turn's next timer."""
+    a = Backend(message())
+    r = Router(home, {'a': a.port})
+    t = r.token(name='t')
+    stall = Stall(home)
+    for stream in (False, True):
+        same(post(r.port, t, request_body(stream=stream)).status, 200, f'stream {stream}')
+    same(r.status()['counters']['turns_unstored'], 2, 'turns that ended without the store')
+    stall.end()
+    r.stop()
+    a.close()
+
+
+@scene
+def s0202_a_full_pool_delays_no_turn(home):
+    """Signatures that the store is asked about are waited for 50 ms; a turn that was told is kept, also by a router that stops."""
+    a = Backend(message())
+    with environment(UV_THREADPOOL_SIZE='1'):
+        r = OneWorker(home, {'a': a.port})
+    t = r.token(name='t')
+    idle = socket.create_connection(('127.0.0.1', r.port))
+    stall = Stall(home)
+    # The one thread of the pool waits for the writer, which waits for us.
+    asks = threading.Thread(target=quietly, args=(r.token,), daemon=True)
+    asks.start()
+    r.status()
+    thought = {'role': 'assistant', 'content': [{'type': 'thinking', 'thinking': 'Hm', 'signature': 'c2ln'}, {'type': 'text', 'text': 'Yes'}]}
+    user = {'role': 'user', 'content': 'Go on'}
+    got = post(r.port, t, request_body(messages=[user, thought, user]), timeout=60)
+    same(got.status, 200, 'status')
+    r.child.send_signal(signal.SIGTERM)
+    same(idle.recv(1), b'', 'the idle connection of a router that stops')
+    stall.end()
+    r.stop()
+    asks.join()
+    sessions = json.loads(subprocess.run([harness.BIN, 'sessions', 'list', '--home', home, '--json'], capture_output=True, check=True).stdout)
+    sessions = sessions if isinstance(sessions, list) else sessions['sessions']
+    out = b''.join(subprocess.run([harness.BIN, 'sessions', 'export', s['session'], '--home', home], capture_output=True, check=True).stdout
+                   for s in sessions).decode()
+    assert got.headers['request-id'] in out, out
+    a.close()
 
 
 sys.exit(harness.main())
