@@ -69,6 +69,7 @@ struct cn_splice_opts {
 	struct cn_json tools;      /* of the request; borrowed */
 	struct cn_view messages;   /* raw, of the request: ids in use; borrowed */
 	bool tool_calls_live;
+	bool gathers; /* the client gets the Message whole: holding has no limit */
 	uint64_t hold_thinking_ms;
 	struct cn_charge *charge; /* borrowed */
 };

@@ -164,10 +164,14 @@ static bool fallback_on(const struct cn_turn *t, enum cn_class class)
 static enum cn_class judge(const struct cn_turn *t)
 {
 	struct cn_view reason = cn_splice_stop_reason(t->splice);
+	const struct cn_usage *used = cn_splice_usage(t->splice);
 	enum cn_class class = CN_CLASS_OK;
 
+	/* Cut by the limit that the client set, it is what was asked for. */
 	if (cn_splice_cut_tool(t->splice))
-		class = CN_CLASS_OUTPUT_CEILING;
+		class = used->has_output && used->output >= t->req.max_tokens
+		            ? CN_CLASS_OK
+		            : CN_CLASS_OUTPUT_CEILING;
 	else if (cn_splice_empty(t->splice))
 		class = t->req.has_max_tokens && t->req.max_tokens == 0 ? CN_CLASS_OK
 		                                                        : CN_CLASS_EMPTY;

@@ -269,6 +269,7 @@ static void begin(struct cn_turn *t)
 	    .tools = t->req.tools,
 	    .messages = t->req.messages.raw,
 	    .tool_calls_live = t->plan.fallback->tool_calls_live,
+	    .gathers = !t->req.stream,
 	    .hold_thinking_ms = t->plan.fallback->hold_thinking_ms,
 	    .charge = &t->worker->shared->charge,
 	};

@@ -30,15 +30,21 @@ struct cn_view cn_splice__type(enum cn_block_type type)
 
 struct cn_block *cn_splice__block_new(struct cn_splice *s, const struct cn_event *ev)
 {
-	struct cn_block *b = cn_zalloc(sizeof(*b));
+	struct cn_view start, id, name;
+	struct cn_block *b;
 
+	if (!cn_splice__keep(s, ev->raw, &start) || !cn_splice__keep(s, ev->id, &id) ||
+	    !cn_splice__keep(s, ev->name, &name))
+		return NULL;
+	b = cn_zalloc(sizeof(*b));
 	cn_list_init(&b->link);
 	b->type = ev->block;
 	b->model = s->model;
-	b->start = cn_arena_view(&s->arena, ev->raw);
-	b->id = cn_arena_view(&s->arena, ev->id);
-	b->name = cn_arena_view(&s->arena, ev->name);
+	b->start = start;
+	b->id = id;
+	b->name = name;
 	cn_list_append(&s->blocks, &b->link);
+	s->n_blocks++;
 	return b;
 }
 
@@ -47,12 +53,22 @@ void cn_splice__block_free(struct cn_splice *s, struct cn_block *block)
 	size_t n = block->body.n + block->signature.n + block->extra.n;
 
 	cn_list_remove(&block->link);
+	s->n_blocks--;
 	cn_charge_release(s->opts.charge, n);
 	s->charged -= n;
 	cn_buf_done(&block->body);
 	cn_buf_done(&block->signature);
 	cn_buf_done(&block->extra);
 	free(block);
+}
+
+bool cn_splice__keep(struct cn_splice *s, struct cn_view bytes, struct cn_view *ret)
+{
+	if (!cn_charge_take(s->opts.charge, bytes.n))
+		return false;
+	s->kept += bytes.n;
+	*ret = cn_arena_view(&s->arena, bytes);
+	return true;
 }
 
 bool cn_splice__add(struct cn_splice *s, struct cn_buf *to, struct cn_view bytes)

@@ -49,6 +49,7 @@ struct cn_splice *cn_splice_free(struct cn_splice *s)
 	CN_LIST_EACH(link, &s->blocks)
 	cn_splice__block_free(s, cn_container_of(link, struct cn_block, link));
 	cn_assert(s->charged == 0);
+	cn_charge_release(s->opts.charge, s->kept);
 	cn_buf_done(&s->out);
 	cn_arena_done(&s->arena);
 	free(s);
@@ -194,9 +195,10 @@ static const char *on_start(struct cn_splice *s, const struct cn_event *ev)
 	if (s->started && s->upstream_id.n)
 		return cn_view_eq(ev->id, s->upstream_id) ? NULL : "a second message_start";
 	s->started = true;
-	s->upstream_id = cn_arena_view(&s->arena, ev->id);
-	s->answered = cn_arena_view(&s->arena, ev->name);
-	s->start_raw = cn_arena_view(&s->arena, ev->raw);
+	if (!cn_splice__keep(s, ev->id, &s->upstream_id) ||
+	    !cn_splice__keep(s, ev->name, &s->answered) ||
+	    !cn_splice__keep(s, ev->raw, &s->start_raw))
+		return "the memory budget is used up";
 	cn_usage_merge(&s->usage, &ev->usage);
 	return NULL;
 }
@@ -289,8 +291,10 @@ static const char *append(struct cn_splice *s, struct cn_block *block, struct cn
 		s->held_thinking += bytes.n;
 	else if (block->type != CN_BLOCK_TOOL_USE)
 		s->held_other += bytes.n;
-	return s->held_other > CN_HELD_MAX ? "more than 256 KiB held before the commit"
-	                                   : NULL;
+	/* A client that does not stream is given all of it at the end. */
+	if (s->opts.gathers || s->held_other <= CN_HELD_MAX)
+		return NULL;
+	return "more than 256 KiB held before the commit";
 }
 
 static const char *on_block_start(struct cn_splice *s, const struct cn_event *ev,
@@ -314,7 +318,10 @@ static const char *on_block_start(struct cn_splice *s, const struct cn_event *ev
 		return "too many blocks open at once";
 	if (ev->block == CN_BLOCK_TOOL_USE && ev->name.n == 0)
 		return "a tool call without a name";
-	block = cn_splice__block_new(s, ev);
+	if (s->n_blocks == CN_BLOCKS_MAX)
+		return "more than 1024 blocks";
+	if (!(block = cn_splice__block_new(s, ev)))
+		return "the memory budget is used up";
 	s->open[s->n_open++] = (struct cn_open){ev->index, block};
 	if (block->type == CN_BLOCK_TOOL_USE)
 		choose_id(s, block);
@@ -427,12 +434,11 @@ static const char *settle_broken(struct cn_splice *s)
 static const char *on_message_delta(struct cn_splice *s, const struct cn_event *ev)
 {
 	cn_usage_merge(&s->usage, &ev->usage);
-	if (ev->stop_reason.n)
-		s->stop_reason = cn_arena_view(&s->arena, ev->stop_reason);
-	if (ev->stop_sequence.n)
-		s->stop_sequence = cn_arena_view(&s->arena, ev->stop_sequence);
-	if (ev->raw.n)
-		s->delta_raw = cn_arena_view(&s->arena, ev->raw);
+	if ((ev->stop_reason.n && !cn_splice__keep(s, ev->stop_reason, &s->stop_reason)) ||
+	    (ev->stop_sequence.n &&
+	     !cn_splice__keep(s, ev->stop_sequence, &s->stop_sequence)) ||
+	    (ev->raw.n && !cn_splice__keep(s, ev->raw, &s->delta_raw)))
+		return "the memory budget is used up";
 	return s->stop_reason.n ? settle_broken(s) : NULL;
 }
 

@@ -7,6 +7,8 @@
 
 /* More open at once than any backend has: they come one after the other. */
 #define CN_OPEN_MAX 16
+/* Of one turn: far more than any answer has, few enough to look at each. */
+#define CN_BLOCKS_MAX 1024
 
 /* A block of the running attempt whose content_block_stop was not seen yet. */
 struct cn_open {
@@ -20,8 +22,9 @@ struct cn_splice {
 	struct cn_buf out;     /* for the client */
 	struct cn_list
 	    blocks; /* of cn_block: first those given, then those held, in order */
-	size_t n_given;
+	size_t n_blocks, n_given;
 	size_t charged; /* bytes of blocks charged to opts.charge */
+	size_t kept;    /* bytes of the arena, charged to it too */
 
 	/* The running attempt; re-initialised by attempt_reset() alone. */
 	const char *model;          /* borrowed: "backend/model" */
@@ -51,13 +54,16 @@ struct cn_splice {
 
 /* ---- ledger.c ---- */
 
+/* NULL when the memory budget is used up. */
 struct cn_block *cn_splice__block_new(struct cn_splice *s, const struct cn_event *ev);
 void cn_splice__block_free(struct cn_splice *s, struct cn_block *block);
+/* Charges and copies what outlives its event; false when the memory budget is used up. */
+bool cn_splice__keep(struct cn_splice *s, struct cn_view bytes, struct cn_view *ret);
 /* Charges and appends; false when the memory budget is used up. */
 bool cn_splice__add(struct cn_splice *s, struct cn_buf *to, struct cn_view bytes);
 /* The block as a content block object. */
 void cn_splice__block_json(const struct cn_block *block, struct cn_buf *b);
-/* Whether a failed attempt leaves nothing of it: it was neither given nor wanted. */
+/* A block's type in the format's words. */
 struct cn_view cn_splice__type(enum cn_block_type type);
 
 #endif

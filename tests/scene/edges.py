@@ -52,6 +52,24 @@ def message(text='Hello', head=b'', **more):
     return b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n' + head + b'Content-Length: %d\r\n\r\n' % len(body) + body
 
 
+def stream(*events):
+    """Events as an answer, which ends with its connection."""
+    return (b'HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n'
+            + b''.join(f'event: {e["type"]}\ndata: {json.dumps(e)}\n\n'.encode() for e in events))
+
+
+def cut_call(output):
+    """A call of Write whose input was cut by the output limit after so many tokens."""
+    return stream(
+        {'type': 'message_start', 'message': {'id': 'm1', 'type': 'message', 'role': 'assistant', 'model': 'm', 'content': [],
+                                              'usage': {'input_tokens': 1, 'output_tokens': 1}}},
+        {'type': 'content_block_start', 'index': 0, 'content_block': {'type': 'tool_use', 'id': 'toolu_1', 'name': 'Write', 'input': {}}},
+        {'type': 'content_block_delta', 'index': 0, 'delta': {'type': 'input_json_delta', 'partial_json': '{"file_pa'}},
+        {'type': 'content_block_stop', 'index': 0},
+        {'type': 'message_delta', 'delta': {'stop_reason': 'max_tokens', 'stop_sequence': None}, 'usage': {'output_tokens': output}},
+        {'type': 'message_stop'})
+
+
 def refusal(status, head=b''):
     body = b'{"type":"error","error":{"type":"x_error","message":"no"}}'
     return (b'HTTP/1.1 %d No\r\nContent-Type: application/json\r\nConnection: close\r\n' % status + head
@@ -121,6 +139,40 @@ def l0201_limits_of_the_clients_own_account(home):
     got = post(r.port, t, headers=own)
     same((got.status, got.body, got.headers['retry-after'], got.headers['anthropic-ratelimit-unified-status']),
          (429, a.reply.split(b'\r\n\r\n')[1], '7200', 'rejected'), 'a limit that only the client can wait for')
+    r.stop()
+    a.close()
+    b.close()
+
+
+@scene
+def b0201_a_long_answer_that_is_not_streamed(home):
+    """What is gathered for a client that does not stream is not what is held back before a commit."""
+    text = 'Hello! ' * 100000
+    a, b = Backend(message(text)), Backend(message())
+    r = Router(home, {'a': a.port, 'b': b.port})
+    got = post(r.port, r.token(name='t'), request_body(stream=False))
+    same((got.status, got.headers['x-continuo-attempts']), (200, 'a/m-a:ok'), 'who answered')
+    assert got.json()['content'][0]['text'] == text
+    r.stop()
+    a.close()
+    b.close()
+
+
+@scene
+def f0201_a_call_cut_by_whose_limit(home):
+    """By the model's own, the next one is asked; by the client's, that is the answer."""
+    a, b = Backend(cut_call(50)), Backend(message())
+    r = Router(home, {'a': a.port, 'b': b.port})
+    t = r.token(name='t')
+    for streams in (True, False):
+        a.reply = cut_call(50)
+        got = post(r.port, t, request_body(max_tokens=100, stream=streams))
+        same((got.status, got.headers['x-continuo-attempts']), (200, 'a/m-a:output_ceiling, b/m-b:ok'), 'the limit of the model')
+        a.reply = cut_call(100)
+        got = post(r.port, t, request_body(max_tokens=100, stream=streams))
+        same((got.status, got.headers['x-continuo-attempts']), (200, 'a/m-a:ok'), 'the limit of the client')
+        stop = got.checked()[1:] if streams else (got.json()['content'], got.json()['stop_reason'])
+        same(stop, ([], 'max_tokens'), 'what the client got')
     r.stop()
     a.close()
     b.close()

@@ -282,6 +282,71 @@ static void a_call_cut_by_the_limit_is_dropped(void **state)
 	seen_done(&c);
 }
 
+/* A block that is nothing but its start, as large as the backend likes. */
+static const char *feed_redacted(struct feeder *f, size_t n)
+{
+	CN_AUTO(cn_buf) b = {0};
+
+	cn_buf_add_str(&b, "event: content_block_start\ndata: "
+	                   "{\"type\":\"content_block_start\",\"index\":0,"
+	                   "\"content_block\":{\"type\":\"redacted_thinking\","
+	                   "\"data\":\"");
+	memset(cn_buf_reserve(&b, n), 'x', n);
+	b.n += n;
+	cn_buf_add_str(&b, "\"}}\n\n" CN_STOP0);
+	return feed(f, cn_buf_view(&b));
+}
+
+static void what_a_backend_makes_us_keep_is_charged_and_bounded(void **state)
+{
+	struct cn_charge small = {.limit = 300000};
+	struct cn_splice_opts o = opts_with(CN_TOOLS);
+	struct feeder f = {0};
+	const char *bad = NULL;
+
+	(void)state;
+	o.charge = &small;
+	f.splice = cn_splice_new(&o);
+	cn_splice_begin(f.splice, "a/m", 1000);
+	assert_null(feed_redacted(&f, 200000));
+	assert_in_range(small.used, 200000, 300000);
+	/* A failed attempt's bytes stay until the turn ends. */
+	cn_splice_drop(f.splice);
+	assert_string_equal(feed_redacted(&f, 200000), "the memory budget is used up");
+	f.splice = cn_splice_free(f.splice);
+	assert_int_equal(small.used, 0);
+
+	f.splice = cn_splice_new(&o);
+	cn_splice_begin(f.splice, "a/m", 1000);
+	for (size_t i = 0; i < 2000 && !bad; i++)
+		bad = feed_redacted(&f, 1);
+	assert_string_equal(bad, "more than 1024 blocks");
+	cn_splice_free(f.splice);
+	cn_arena_done(&f.arena);
+}
+
+static void only_what_is_held_back_has_a_limit(void **state)
+{
+	static const bool gathers[] = {false, true};
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct cn_splice_opts o = opts_with(CN_TOOLS);
+		struct feeder f = {0};
+		const char *bad;
+
+		o.gathers = gathers[i];
+		f.splice = cn_splice_new(&o);
+		cn_splice_begin(f.splice, "a/m", 1000);
+		bad = feed(&f, cn_view_str(CN_START CN_TEXT0));
+		for (size_t n = 0; n <= CN_HELD_MAX && !bad; n += 5)
+			bad = feed(&f, cn_view_str(CN_HELLO));
+		assert_int_equal(bad == NULL, gathers[i]);
+		cn_splice_free(f.splice);
+		cn_arena_done(&f.arena);
+	}
+}
+
 static void odd_framing_of_blocks_is_levelled(void **state)
 {
 	static const char *const streams[] = {
@@ -430,6 +495,8 @@ int main(void)
 	    cmocka_unit_test(tool_calls_are_held_until_whole),
 	    cmocka_unit_test(calls_that_do_not_check_are_malformed),
 	    cmocka_unit_test(a_call_cut_by_the_limit_is_dropped),
+	    cmocka_unit_test(what_a_backend_makes_us_keep_is_charged_and_bounded),
+	    cmocka_unit_test(only_what_is_held_back_has_a_limit),
 	    cmocka_unit_test(odd_framing_of_blocks_is_levelled),
 	    cmocka_unit_test(empty_answers_are_seen),
 	    cmocka_unit_test(recorded_streams_come_out_whole),
