@@ -394,6 +394,20 @@ static void cut(struct peer *peer, const struct cn_step *s, struct cn_view strea
 	}
 }
 
+/* Thinks for its time, then answers: the thinking block closes only after that. */
+static void think(struct peer *peer, const struct cn_step *s, struct cn_view stream)
+{
+	size_t at = cn_view_find(stream, CN_VIEW("event: content_block_stop"), 0);
+	CN_AUTO(cn_buf) b = {0};
+
+	add_stream_head(&b, "");
+	add_chunk(&b, cn_view_cut(stream, at));
+	add_chunk(&peer->out, cn_view_from(stream, at));
+	cn_buf_add_str(&peer->out, "0\r\n\r\n");
+	uv_timer_start(&peer->timer, on_delayed, s->n, 0);
+	peer_send(peer, &b, CN_THEN_STAY);
+}
+
 static void play_file(struct peer *peer, const struct cn_step *s)
 {
 	CN_AUTO(cn_buf) body = {0}, b = {0};
@@ -516,6 +530,11 @@ static void answer_stream(struct peer *peer, const struct cn_step *s,
 	case CN_STEP_CUT_ERROR:
 	case CN_STEP_STALL:
 		cut(peer, s, cn_buf_view(&stream));
+		return;
+	case CN_STEP_THINKING:
+		if (!s->n)
+			break;
+		think(peer, s, cn_buf_view(&stream));
 		return;
 	case CN_STEP_END_EARLY:
 		cn_buf_truncate(&stream, first_event(cn_buf_view(&stream)).n);
