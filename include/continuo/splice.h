@@ -54,6 +54,7 @@ void cn_splice_blocks(const struct cn_splice *s,
 struct cn_ledger {
 	size_t n_given;      /* blocks that the client has begun to see */
 	bool tool_delivered; /* a whole tool call: the turn can only be finished */
+	bool tool_open;      /* a call given live that was not whole: it never can be */
 	bool text_whole;     /* a whole text block */
 	bool text_open;      /* a text block that was not closed */
 	bool thinking_open;

@@ -546,10 +546,12 @@ static void on_tried(struct cn_turn *t, struct cn_outcome *o)
 /* After the commit: the answer's end, or an honest one (design/continuity.md). */
 static void on_streamed(struct cn_turn *t, struct cn_outcome *o)
 {
+	struct cn_ledger given = cn_splice_ledger(t->splice);
+
 	cn_turn__note(t, t->candidate, o);
 	if (o->class == CN_CLASS_OK) {
 		t->end = CN_END_ANSWER;
-	} else if (cn_splice_ledger(t->splice).tool_delivered) {
+	} else if (given.tool_delivered && !given.tool_open) {
 		t->end = CN_END_TOOL_USE;
 	} else {
 		t->end = CN_END_ERROR;

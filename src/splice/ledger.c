@@ -224,6 +224,7 @@ struct cn_ledger cn_splice_ledger(const struct cn_splice *s)
 		if (!block->given)
 			continue;
 		l.tool_delivered |= block->type == CN_BLOCK_TOOL_USE && block->whole;
+		l.tool_open |= block->type == CN_BLOCK_TOOL_USE && !block->whole;
 		l.text_whole |=
 		    block->type == CN_BLOCK_TEXT && block->whole && block->body.n;
 		l.text_open |= block->type == CN_BLOCK_TEXT && !block->whole;

@@ -211,8 +211,7 @@ static void tool_whole(struct cn_splice *s, struct cn_block *block)
 {
 	if (cn_schema_check_call(s->opts.tools, block->name, cn_buf_view(&block->body),
 	                         NULL)) {
-		if (block->given)
-			write_stop(s, block);
+		/* One that was given live stays open: closed, it would count as a call. */
 		s->broken = "a tool call that does not check";
 		return;
 	}

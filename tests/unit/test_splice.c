@@ -267,6 +267,33 @@ static void calls_that_do_not_check_are_malformed(void **state)
 	}
 }
 
+/* Closed, it would count as a call, and the client would make it. */
+static void a_live_call_that_broke_stays_open(void **state)
+{
+	struct cn_splice_opts o = opts_with(CN_TOOLS);
+	struct feeder f = {.commit = true};
+	struct seen c = {0};
+
+	(void)state;
+	o.tool_calls_live = true;
+	f.splice = cn_splice_new(&o);
+	cn_splice_begin(f.splice, "a/m", 1000);
+	assert_string_equal(feed(&f, cn_view_str(CN_START CN_TOOL1 CN_INPUT1(
+					 "{\\\"other\\\":1}") CN_STOP1 CN_END("tool_use"))),
+	                    "a tool call that does not check");
+	assert_true(cn_splice_ledger(f.splice).tool_open);
+	assert_false(cn_splice_ledger(f.splice).tool_delivered);
+	cn_splice_fail(f.splice, CN_VIEW("overloaded_error"), CN_VIEW("x"), CN_VIEW("req"));
+	seen_read(&c, cn_buf_view(cn_splice_out(f.splice)));
+	assert_null(c.wrong);
+	assert_true(c.open);
+	assert_true(c.error);
+	seen_done(&c);
+	cn_splice_free(f.splice);
+	cn_arena_done(&f.arena);
+	assert_int_equal(charge.used, 0);
+}
+
 static void a_call_cut_by_the_limit_is_dropped(void **state)
 {
 	struct seen c;
@@ -494,6 +521,7 @@ int main(void)
 	    cmocka_unit_test(nothing_is_given_before_the_commit),
 	    cmocka_unit_test(tool_calls_are_held_until_whole),
 	    cmocka_unit_test(calls_that_do_not_check_are_malformed),
+	    cmocka_unit_test(a_live_call_that_broke_stays_open),
 	    cmocka_unit_test(a_call_cut_by_the_limit_is_dropped),
 	    cmocka_unit_test(what_a_backend_makes_us_keep_is_charged_and_bounded),
 	    cmocka_unit_test(only_what_is_held_back_has_a_limit),
