@@ -52,6 +52,21 @@ static bool stays(struct cn_view name)
 	return false;
 }
 
+/* Named by the client's own Connection field: meant for us, and no further. */
+static bool is_hop(const struct cn_head *head, struct cn_view name)
+{
+	for (size_t i = 0; i < head->n_fields; i++) {
+		struct cn_view rest = head->fields[i].value, option;
+
+		if (!cn_view_is(head->fields[i].name, "connection"))
+			continue;
+		while (cn_view_split(&rest, ',', &option))
+			if (cn_view_eq_nocase(cn_view_trim(option), name))
+				return true;
+	}
+	return false;
+}
+
 static struct cn_view bearer(struct cn_view authorization)
 {
 	if (authorization.n > 7 &&
@@ -104,7 +119,7 @@ void cn_forward__read(struct cn_arena *a, const struct cn_head *head, struct cn_
 	for (size_t i = 0; i < head->n_fields; i++) {
 		const struct cn_field *f = &head->fields[i];
 
-		if (stays(f->name))
+		if (stays(f->name) || is_hop(head, f->name))
 			continue;
 		ret->fields[ret->n_fields++] = (struct cn_upstream_field){
 		    cn_arena_view(a, f->name), cn_arena_view(a, f->value)};
