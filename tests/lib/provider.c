@@ -5,7 +5,9 @@
  *
  * Prints {"ports":{"NAME":PORT,…}} when it listens.  Then takes lines on standard input:
  * `script NAME STEPS` (another script from the next request on) and `quit`; ends with its
- * input.  Each request is appended to the log as one JSON line.  One loop, one thread.
+ * input.  Each script is answered by a line, {} or {"error":TEXT}, so that who waits for it
+ * knows that the next request meets it.  Each request is appended to the log as one JSON
+ * line.  One loop, one thread.
  */
 #include "continuo/demo.h"
 
@@ -53,20 +55,32 @@ static void end(struct program *p)
 	uv_close((uv_handle_t *)&p->input, NULL);
 }
 
+static void on_script(struct program *p, struct cn_view name, struct cn_view steps)
+{
+	CN_AUTOFREE char *text = cn_view_dup(name);
+	CN_AUTO(cn_buf) b = {0};
+	struct cn_error err;
+
+	cn_buf_add_char(&b, '{');
+	if (cn_provider_script(p->provider, text, steps, &err)) {
+		fprintf(stderr, "provider: %s\n", err.message);
+		cn_json_add_text(&b, "error", cn_view_str(err.message));
+	}
+	cn_buf_add_str(&b, "}\n");
+	fwrite(b.p, 1, b.n, stdout);
+	fflush(stdout);
+}
+
 static void on_command(struct program *p, struct cn_view line)
 {
 	struct cn_view rest = line, verb, name;
-	struct cn_error err;
 
 	if (!cn_view_split(&rest, ' ', &verb))
 		return;
 	if (cn_view_is(verb, "quit")) {
 		end(p);
 	} else if (cn_view_is(verb, "script") && cn_view_split(&rest, ' ', &name)) {
-		CN_AUTOFREE char *text = cn_view_dup(name);
-
-		if (cn_provider_script(p->provider, text, rest, &err))
-			fprintf(stderr, "provider: %s\n", err.message);
+		on_script(p, name, rest);
 	} else {
 		fprintf(stderr, "provider: no such command: %.*s\n", CN_VIEW_ARG(line));
 	}

@@ -38,16 +38,35 @@ def same(got, want, what):
         raise AssertionError(f'{what}: got {got!r}, want {want!r}')
 
 
+_children = []
+
+
+def spawn(*args, **more):
+    child = subprocess.Popen(*args, **more)
+    _children.append(child)
+    return child
+
+
+def end_children():
+    """What a scene that failed has left running."""
+    for child in _children:
+        if child.poll() is None:
+            child.kill()
+            child.wait()
+    _children.clear()
+
+
 class Provider:
     def __init__(self, home, **scripts):
         self.log = os.path.join(home, 'seen.jsonl')
         args = [PROVIDER, '--log', self.log] + [f'{n}={s}' for n, s in scripts.items()]
-        self.child = subprocess.Popen(args, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.child = spawn(args, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.ports = json.loads(self.child.stdout.readline())['ports']
 
     def script(self, name, steps):
         self.child.stdin.write(f'script {name} {steps}\n')
         self.child.stdin.flush()
+        same(json.loads(self.child.stdout.readline()), {}, 'what the provider says to a script')
 
     def seen(self, name=None):
         if not os.path.exists(self.log):
@@ -87,8 +106,8 @@ class Router:
         if os.path.exists(ready):
             os.unlink(ready)
         self.log = open(os.path.join(self.home, 'router.txt'), 'ab')
-        self.child = subprocess.Popen([BIN, 'serve', '--home', self.home, '--ready-file', ready, '--log-level', 'debug'],
-                                      stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self.log)
+        self.child = spawn([BIN, 'serve', '--home', self.home, '--ready-file', ready, '--log-level', 'debug'],
+                           stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self.log)
         until('the router', lambda: os.path.exists(ready) or self.child.poll() is not None)
         if self.child.poll() is not None:
             raise AssertionError(f'the router ended with {self.child.returncode}: {self.text()[-2000:]}')
@@ -248,6 +267,7 @@ def main():
                 with open(log, encoding='utf-8', errors='replace') as f:
                     print(f.read()[-3000:])
         finally:
+            end_children()
             shutil.rmtree(home, ignore_errors=True)
     print(f'{passed} passed, {failed} failed')
     return 1 if failed else 0
