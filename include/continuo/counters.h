@@ -15,6 +15,7 @@
 	X(FALLBACKS, "fallbacks", "turns that needed more than one attempt")             \
 	X(ATTEMPTS, "attempts", "upstream calls made")                                   \
 	X(ATTEMPTS_FAILED, "attempts_failed", "upstream calls that failed")              \
+	X(TURNS_GIVEN_UP, "turns_given_up", "turns ended because memory ran out")        \
 	X(TURNS_UNSTORED, "turns_unstored", "turns that ended without the store's word") \
 	X(STORE_COMMITS, "store_commits", "synced commits")                              \
 	X(STORE_RECORDS, "store_records", "records written")                             \

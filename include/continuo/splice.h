@@ -89,6 +89,8 @@ const char *cn_splice_feed(struct cn_splice *s, const struct cn_event *ev, uint6
 bool cn_splice_proved(const struct cn_splice *s, uint64_t now_ms);
 /* When held thinking alone will be proof (monotonic ms); UINT64_MAX: not thinking. */
 uint64_t cn_splice_thinking_proves_at(const struct cn_splice *s);
+/* Bytes of the answer that are in memory, given to the client or not. */
+size_t cn_splice_held(const struct cn_splice *s);
 bool cn_splice_committed(const struct cn_splice *s);
 /* message_stop was seen. */
 bool cn_splice_ended(const struct cn_splice *s);

@@ -73,6 +73,27 @@ int cn_access__remove(struct cn_access *a, struct cn_view name,
 void cn_access__each(struct cn_access *a,
                      void (*each)(void *self, const struct cn_token *t), void *self);
 
+/* ---- pressure.c: which turn goes when memory runs out.  Own lock; any thread. ---- */
+
+struct cn_worker;
+
+/* What a turn holds of memory, as long as it has told its client nothing. */
+struct cn_weight {
+	struct cn_list link;      /* guarded by the pressure's lock */
+	struct cn_worker *worker; /* borrowed: of the turn; NULL: never joined */
+	atomic_size_t bytes;
+	atomic_bool going; /* chosen to go, or ending: its memory is as good as free */
+};
+
+struct cn_pressure {
+	uv_mutex_t lock;
+	struct cn_list weights; /* of cn_weight */
+};
+
+void cn_pressure__join(struct cn_weight *weight, struct cn_worker *w, size_t bytes);
+/* May be called again; on the turn's worker. */
+void cn_pressure__leave(struct cn_weight *weight);
+
 /* ---- shared.c: what the workers share ---- */
 
 struct cn_provenance; /* provenance.c: thinking signature → the model that issued it; own
@@ -84,6 +105,7 @@ struct cn_shared {
 	struct cn_access *access; /* owned */
 	struct cn_provenance *provenance; /* owned */
 	struct cn_charge charge;          /* memory that peers make us spend */
+	struct cn_pressure pressure;
 	uv_mutex_t policy_lock;
 	struct cn_policy *policy; /* one reference; guarded by policy_lock */
 	uv_mutex_t health_lock;
@@ -97,6 +119,8 @@ struct cn_shared {
 	size_t n_ports;
 };
 
+/* At 90 % of the memory limit: chooses turns to go and tells their workers. */
+void cn_pressure__look(struct cn_shared *sh);
 /* The policy in force, with a reference for the caller. */
 struct cn_policy *cn_shared__policy(struct cn_shared *sh);
 /* Puts p (given away) in force and returns nothing; the old one lives as long as its turns.
@@ -120,8 +144,9 @@ struct cn_worker {
 	uv_loop_t loop;
 	uv_async_t async;
 	uv_mutex_t inbox_lock;
-	struct cn_list inbox;              /* of cn_letter; guarded by inbox_lock */
-	uv_timer_t sweep;                  /* drain, sleep detection */
+	struct cn_list inbox; /* of cn_letter; guarded by inbox_lock */
+	bool deaf;        /* its loop ends: nobody reads the inbox; guarded by inbox_lock */
+	uv_timer_t sweep; /* drain, sleep detection */
 	uint64_t last_sweep_ms;            /* on a clock that counts sleep */
 	struct cn_listener *listeners[16]; /* owned */
 	size_t n_listeners;
@@ -138,6 +163,7 @@ struct cn_worker {
 	size_t waits; /* commits whose word is still to come, and jobs that lead to one: the
 	               * loop must outlive them */
 	struct cn_letter order;      /* of main: drain or stop; free when not linked */
+	struct cn_letter relief;     /* a turn of ours has to go; free when not linked */
 	atomic_int ordered;          /* the latest order: a CN_WORKER_ stage */
 	void (*on_over)(void *self); /* from the worker's thread, when its loop has ended */
 	void *over_self;
@@ -153,6 +179,8 @@ int cn_worker__start(struct cn_worker *w, const struct cn_listen_socket *sockets
                      struct cn_error *reterr) CN_MUST_CHECK;
 /* From the main thread: drain (stop accepting, finish turns), or stop now. */
 void cn_worker__order(struct cn_worker *w, int stage);
+/* From any thread: a turn of this worker has to go (pressure.c). */
+void cn_worker__relieve(struct cn_worker *w);
 void cn_worker__join(struct cn_worker *w);
 /* Any thread; l must not be linked already. */
 void cn_worker__post(struct cn_worker *w, struct cn_letter *l);
@@ -257,6 +285,8 @@ void cn_turn__client_gone(struct cn_turn *t, const char *why);
 void cn_turn__drained(struct cn_turn *t);
 /* The worker stops: ends the turn now, honestly. */
 void cn_turn__stop(struct cn_turn *t);
+/* Memory ran out and the turn was chosen: ends it, unless it has begun to answer. */
+void cn_turn__relieve(struct cn_turn *t);
 
 /* ---- forward.c: a client's head and body made into a backend's ---- */
 

@@ -299,6 +299,11 @@ void cn_records__forget(struct cn_turn *t)
 	t->wait = NULL;
 }
 
+size_t cn_records__weight(const struct cn_turn *t)
+{
+	return t->body.n + (t->job ? t->job->charged : 0);
+}
+
 void cn_records__free(struct cn_turn *t)
 {
 	if (t->job)

@@ -433,6 +433,7 @@ static void release(struct cn_server *s)
 	sh->vault = sh->vault ? cn_vault_close(sh->vault) : NULL;
 	uv_mutex_destroy(&sh->policy_lock);
 	uv_mutex_destroy(&sh->health_lock);
+	uv_mutex_destroy(&sh->pressure.lock);
 }
 
 int cn_server_run(const struct cn_server_opts *opts, struct cn_error *reterr)
@@ -446,6 +447,8 @@ int cn_server_run(const struct cn_server_opts *opts, struct cn_error *reterr)
 	catch_fatal();
 	cn_assert(uv_mutex_init(&s->shared.policy_lock) == 0);
 	cn_assert(uv_mutex_init(&s->shared.health_lock) == 0);
+	cn_assert(uv_mutex_init(&s->shared.pressure.lock) == 0);
+	cn_list_init(&s->shared.pressure.weights);
 	bad = cn_upstream_setup(reterr);
 	if (!bad)
 		bad = start(s, reterr);

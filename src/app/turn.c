@@ -339,6 +339,7 @@ static void plan(struct cn_turn *t)
 /* Entering STREAMING is the commit point. */
 static void commit(struct cn_turn *t)
 {
+	cn_pressure__leave(&t->weight);
 	cn_splice_commit(t->splice);
 	t->first_byte_ms = cn_clock_ms() - t->started_ms;
 	cn_turn__tell_head(t, cn_view_str(cn_turn__name(t, t->candidate)));
@@ -349,6 +350,7 @@ static void commit(struct cn_turn *t)
 static void drain(struct cn_turn *t)
 {
 	t->attempt = cn_attempt_cancel(t->attempt);
+	atomic_store(&t->weight.going, true);
 	t->store_until_ms = cn_clock_ms() + CN_STORE_WAIT_MS;
 	if (cn_records__finish(t))
 		arm(t);
@@ -408,6 +410,7 @@ static void close_turn(struct cn_turn *t)
 		uv_mutex_unlock(&sh->health_lock);
 	}
 	t->attempt = cn_attempt_cancel(t->attempt);
+	atomic_store(&t->weight.going, true);
 	cn_records__forget(t);
 	if (t->counted) {
 		atomic_fetch_sub(&sh->turns, 1);
@@ -493,6 +496,8 @@ static const char *on_event(void *self, const struct cn_event *ev)
 		return bad;
 	switch (t->state) {
 	case CN_TURN_TRYING:
+		atomic_store(&t->weight.bytes,
+		             cn_records__weight(t) + cn_splice_held(t->splice));
 		/* Thinking that is held makes the timer's time nearer. */
 		if (t->req.stream && cn_splice_proved(t->splice, now))
 			turn_enter(t, CN_TURN_STREAMING);
@@ -727,6 +732,36 @@ void cn_turn__await(struct cn_turn *t)
 {
 	t->store_until_ms = cn_clock_ms() + CN_STORE_WAIT_MS;
 	arm(t);
+}
+
+void cn_turn__relieve(struct cn_turn *t)
+{
+	static const struct cn_outcome given_up = {
+	    .class = CN_CLASS_CANCELLED, .reason = "the router is short of memory"};
+
+	switch (t->state) {
+	case CN_TURN_PLANNING:
+	case CN_TURN_TRYING:
+	case CN_TURN_RESTING:
+		break;
+	case CN_TURN_STREAMING:
+	case CN_TURN_DRAINING:
+	case CN_TURN_CLOSED:
+		return;
+	}
+	cn_count(CN_CT_TURNS_GIVEN_UP);
+	if (t->attempt) {
+		t->attempt = cn_attempt_cancel(t->attempt);
+		cn_turn__note(t, t->candidate, &given_up);
+		cn_splice_drop(t->splice);
+	}
+	t->ending = (struct cn_ending){
+	    .status = 529,
+	    .type = "overloaded_error",
+	    .message = CN_VIEW("continuo: the router is out of memory for requests"),
+	    .retry_after_s = CN_MEMORY_RETRY_S};
+	t->end = CN_END_ERROR;
+	turn_enter(t, CN_TURN_DRAINING);
 }
 
 void cn_turn__start(struct cn_turn *t)

@@ -23,6 +23,7 @@ void cn_turn__free(struct cn_turn *t)
 	struct cn_shared *sh = t->worker->shared;
 
 	cn_assert(!t->attempt && !t->counted);
+	cn_pressure__leave(&t->weight);
 	cn_records__free(t);
 	t->splice = cn_splice_free(t->splice);
 	cn_charge_release(&sh->charge, t->body.n);
@@ -96,6 +97,7 @@ static struct cn_turn *turn_new(struct cn_client *client, const struct cn_head *
 	struct cn_worker *w = client->worker;
 
 	cn_list_init(&t->link);
+	cn_list_init(&t->weight.link);
 	t->worker = w;
 	t->client = client;
 	t->body = body;
@@ -283,6 +285,8 @@ static void begin(struct cn_turn *t)
 	uv_timer_init(&t->worker->loop, &t->timer);
 	cn_count(CN_CT_TURNS);
 	cn_records__begin(t);
+	cn_pressure__join(&t->weight, t->worker, cn_records__weight(t));
+	cn_pressure__look(t->worker->shared);
 	if (look_up(t))
 		cn_turn__await(t);
 	else
@@ -302,7 +306,8 @@ void cn_turn__begin(struct cn_client *client, const struct cn_head *head,
 		       CN_VIEW("continuo: the router is stopping"), 2);
 	} else if (cn_charge_percent(&sh->charge) >= CN_MEMORY_FULL) {
 		refuse(t, 529, "overloaded_error",
-		       CN_VIEW("continuo: the router is out of memory for requests"), 5);
+		       CN_VIEW("continuo: the router is out of memory for requests"),
+		       CN_MEMORY_RETRY_S);
 	} else if (t->token && !cn_access__request(sh->access, t->token, t->policy,
 	                                           t->started_ms, &wait_ms)) {
 		refuse(t, 429, "rate_limit_error",

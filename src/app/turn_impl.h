@@ -41,12 +41,13 @@ enum cn_turn_head {
 	CN_HEAD_FINAL,
 };
 
-#define CN_PING_MS       15000  /* an open stream is never silent for longer */
-#define CN_STORE_WAIT_MS 50     /* how long a turn waits for the store's word */
-#define CN_TURN_MS       600000 /* before the commit, besides max_wait */
-#define CN_QUEUE_MS      10000  /* for a place among the turns in flight */
-#define CN_CLIENT_MS     350000 /* Claude Code's patience without a head, measured */
-#define CN_ATTEMPTS_MAX  48     /* of one turn, above any plan's candidates + 2 */
+#define CN_PING_MS        15000  /* an open stream is never silent for longer */
+#define CN_STORE_WAIT_MS  50     /* how long a turn waits for the store's word */
+#define CN_TURN_MS        600000 /* before the commit, besides max_wait */
+#define CN_QUEUE_MS       10000  /* for a place among the turns in flight */
+#define CN_CLIENT_MS      350000 /* Claude Code's patience without a head, measured */
+#define CN_MEMORY_RETRY_S 5      /* when memory ran out: retry-after */
+#define CN_ATTEMPTS_MAX   48     /* of one turn, above any plan's candidates + 2 */
 
 struct cn_records_job; /* records.c */
 
@@ -63,7 +64,8 @@ struct cn_turn {
 	struct cn_token *token;   /* one reference; NULL on a Unix socket */
 	bool counted; /* holds a place of its token and of the turns in flight */
 
-	struct cn_buf body;        /* owned: the request's bytes; charged */
+	struct cn_buf body; /* owned: the request's bytes; charged */
+	struct cn_weight weight;
 	struct cn_request req;     /* in arena; immutable */
 	struct cn_forward forward; /* in arena */
 	struct cn_field *fields;   /* in arena: the head, for routes */
@@ -168,6 +170,9 @@ void cn_records__begin(struct cn_turn *t);
 bool cn_records__finish(struct cn_turn *t);
 /* The turn waits no longer; what is under way goes on without it. */
 void cn_records__forget(struct cn_turn *t);
+/* Bytes of the request that the turn holds: the body and, for the history, as much again.
+ */
+size_t cn_records__weight(const struct cn_turn *t);
 /* With the turn's memory. */
 void cn_records__free(struct cn_turn *t);
 

@@ -3,8 +3,8 @@
  * and its turns from first to last byte.
  *
  * What others want of it comes as letters through one inbox.  A sweep looks after what is
- * about time in general: the end of draining, and a machine that slept.  Owns everything
- * that hangs on its loop.
+ * about time in general: the end of draining, a machine that slept, memory that runs out.
+ * Owns everything that hangs on its loop.
  */
 #include "turn_impl.h"
 
@@ -57,8 +57,12 @@ static void on_listener_closed(void *self)
 {
 	struct cn_worker *w = self;
 
-	if (--w->n_listeners == 0)
-		uv_close((uv_handle_t *)&w->async, NULL);
+	if (--w->n_listeners > 0)
+		return;
+	uv_mutex_lock(&w->inbox_lock);
+	w->deaf = true;
+	uv_mutex_unlock(&w->inbox_lock);
+	uv_close((uv_handle_t *)&w->async, NULL);
 }
 
 static void on_upstreams_closed(void *self)
@@ -111,17 +115,42 @@ static void on_order(struct cn_letter *l)
 		w->drain_until_ms = cn_clock_ms();
 }
 
+static void on_relief(struct cn_letter *l)
+{
+	struct cn_worker *w = cn_container_of(l, struct cn_worker, relief);
+
+	CN_LIST_EACH(link, &w->turns)
+	{
+		struct cn_turn *t = cn_container_of(link, struct cn_turn, link);
+
+		if (atomic_load(&t->weight.going))
+			cn_turn__relieve(t);
+	}
+}
+
+/*
+ * A letter of the worker's own: one that is under way says it already, and a worker that
+ * has ended before the others needs none.
+ */
+static void post_own(struct cn_worker *w, struct cn_letter *l)
+{
+	uv_mutex_lock(&w->inbox_lock);
+	if (!w->deaf && cn_list_empty(&l->link)) {
+		cn_list_append(&w->inbox, &l->link);
+		uv_async_send(&w->async);
+	}
+	uv_mutex_unlock(&w->inbox_lock);
+}
+
 void cn_worker__order(struct cn_worker *w, int stage)
 {
-	bool posted;
-
 	atomic_store(&w->ordered, stage);
-	uv_mutex_lock(&w->inbox_lock);
-	posted = !cn_list_empty(&w->order.link);
-	if (!posted)
-		cn_list_append(&w->inbox, &w->order.link);
-	uv_mutex_unlock(&w->inbox_lock);
-	uv_async_send(&w->async);
+	post_own(w, &w->order);
+}
+
+void cn_worker__relieve(struct cn_worker *w)
+{
+	post_own(w, &w->relief);
 }
 
 /* ---- the sweep ---- */
@@ -147,6 +176,7 @@ static void on_sweep(uv_timer_t *timer)
 		cn_upstreams_slept(w->upstreams);
 	}
 	w->last_sweep_ms = real;
+	cn_pressure__look(w->shared);
 	switch (w->stage) {
 	case CN_WORKER_SERVING:
 	case CN_WORKER_CLOSING:
@@ -239,6 +269,8 @@ int cn_worker__start(struct cn_worker *w, const struct cn_listen_socket *sockets
 	cn_list_init(&w->counts);
 	cn_list_init(&w->order.link);
 	w->order.read = on_order;
+	cn_list_init(&w->relief.link);
+	w->relief.read = on_relief;
 	w->last_sweep_ms = awake_or_not_ms();
 	if (uv_loop_init(&w->loop) || uv_mutex_init(&w->inbox_lock) ||
 	    uv_async_init(&w->loop, &w->async, on_async) ||

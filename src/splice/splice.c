@@ -528,6 +528,11 @@ bool cn_splice_proved(const struct cn_splice *s, uint64_t now_ms)
 	return has_content(s) || now_ms >= cn_splice_thinking_proves_at(s);
 }
 
+size_t cn_splice_held(const struct cn_splice *s)
+{
+	return s->charged;
+}
+
 bool cn_splice_committed(const struct cn_splice *s)
 {
 	return s->stage != CN_SPLICE_HOLDING;

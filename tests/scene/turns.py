@@ -1,6 +1,7 @@
 """Turns: what the client gets when backends fail before, and after, the answer has begun."""
-import sys
 import concurrent.futures
+import os
+import sys
 
 import harness
 from harness import Provider, Router, TASK, TOOL, post, request_body, same, scene, until
@@ -309,6 +310,21 @@ def l0102_many_at_once(home):
         same(set(pool.map(one, range(200))), {200}, 'the statuses')
     until('all turns to be over', lambda: r.status()['turns_now'] == 0)
     close(p, r)
+
+
+@scene
+def l0103_a_second_signal_ends_at_once(home):
+    """SIGTERM waits for a turn that hangs; a second one does not, also when a worker has ended before the others."""
+    p, r, t = run(home, 'always hang', 'always hang', fallback='first_byte_timeout: 10m')
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(post, r.port, t, timeout=60)
+        until('the turn', lambda: r.status()['counters']['attempts'] == 1)
+        threads = len(os.listdir(f'/proc/{r.child.pid}/task'))
+        r.child.terminate()
+        until('the idle worker to end', lambda: len(os.listdir(f'/proc/{r.child.pid}/task')) < threads)
+        r.stop()
+        same(answer.result().json()['type'], 'error', 'what the client was told')
+    p.stop()
 
 
 sys.exit(harness.main())
