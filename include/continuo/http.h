@@ -107,6 +107,8 @@ int cn_listener_open(const struct cn_listener_opts *opts, int fd, bool unix_sock
  */
 void cn_listener_drain(struct cn_listener *l);
 size_t cn_listener_connections(const struct cn_listener *l);
+/* Whether a client still has to take bytes of a reply. */
+bool cn_listener_sending(const struct cn_listener *l);
 /* Closes everything, with on_gone and on_close as if all clients left; on_closed runs when
  * the last handle is gone, and l is freed then. */
 void cn_listener_close(struct cn_listener *l, void (*on_closed)(void *self), void *self);

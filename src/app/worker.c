@@ -88,6 +88,15 @@ static bool is_idle(const struct cn_worker *w)
 	return cn_list_empty(&w->turns) && cn_list_empty(&w->counts) && w->waits == 0;
 }
 
+/* A turn is over when its last byte is written; its client may need longer to read it. */
+static bool is_sending(const struct cn_worker *w)
+{
+	for (size_t i = 0; i < w->n_listeners; i++)
+		if (cn_listener_sending(w->listeners[i]))
+			return true;
+	return false;
+}
+
 static void stop_turns(struct cn_worker *w)
 {
 	CN_LIST_EACH(link, &w->turns)
@@ -184,7 +193,7 @@ static void on_sweep(uv_timer_t *timer)
 	case CN_WORKER_DRAINING:
 		if (now >= w->drain_until_ms)
 			stop_turns(w);
-		if (is_idle(w))
+		if (is_idle(w) && (now >= w->drain_until_ms || !is_sending(w)))
 			close_all(w);
 		return;
 	}

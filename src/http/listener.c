@@ -272,6 +272,16 @@ size_t cn_listener_connections(const struct cn_listener *l)
 	return l->n_conns;
 }
 
+bool cn_listener_sending(const struct cn_listener *l)
+{
+	CN_LIST_EACH(it, &l->conns)
+	{
+		if (cn_conn_pending(cn_container_of(it, struct cn_conn, link)))
+			return true;
+	}
+	return false;
+}
+
 static void on_handle_closed(uv_handle_t *handle)
 {
 	handle_gone(handle->data);

@@ -178,6 +178,34 @@ def f0201_a_call_cut_by_whose_limit(home):
     b.close()
 
 
+@scene
+def l0202_a_slow_reader_of_a_router_that_stops(home):
+    """An answer that is over for its turn still leaves to its last byte, within the time for draining."""
+    a = Backend(message('Hello! ' * 3000000))
+    r = OneWorker(home, {'a': a.port})
+    t, body = r.token(name='t'), json.dumps(request_body(stream=False))
+    idle = socket.create_connection(('127.0.0.1', r.port))
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        s.settimeout(30)
+        s.connect(('127.0.0.1', r.port))
+        s.sendall((f'POST /v1/messages HTTP/1.1\r\nHost: 127.0.0.1:{r.port}\r\nContent-Type: application/json\r\n'
+                   f'x-continuo-token: {t}\r\nContent-Length: {len(body)}\r\n\r\n{body}').encode())
+        got = s.recv(4096)
+        until('the turn to be over', lambda: r.status()['turns_now'] == 0)
+        r.child.send_signal(signal.SIGTERM)
+        same(idle.recv(1), b'', 'the idle connection of a router that stops')
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        while chunk := s.recv(1 << 20):
+            got += chunk
+    head, answer = got.split(b'\r\n\r\n', 1)
+    length = int([line for line in head.split(b'\r\n') if line.startswith(b'content-length:')][0][15:])
+    same(len(answer), length, 'bytes of the answer')
+    same(r.child.wait(30), 0, 'how the router ended')
+    r.log.close()
+    a.close()
+
+
 class Stall:
     """Nothing can be written to the history as long as this is held."""
 
