@@ -186,8 +186,9 @@ static void tell_status(struct cn_turn *t)
 
 	if (e->passed) {
 		cn_buf_add_view(&body, e->passed->body);
-		if (e->passed->content_type.n)
-			type = e->passed->content_type;
+		/* A backend's words stay out of our head (design/security.md 6). */
+		if (!cn_view_starts(cn_view_trim(cn_buf_view(&body)), CN_VIEW("{")))
+			type = CN_VIEW("text/plain; charset=utf-8");
 	} else {
 		cn_anthropic_error_body(&body, cn_view_str(e->type), e->message,
 		                        t->request_id);

@@ -37,16 +37,19 @@ static struct cn_view issuer(struct cn_turn *t, const struct cn_candidate *c)
 
 bool cn_turn__signature(struct cn_turn *t, struct cn_json block, struct cn_hash *ret)
 {
+	/* Of its own: each try looks at every block, and a copy is as long as its thinking.
+	 */
+	CN_AUTO(cn_arena) scratch = {0};
 	struct cn_json type = cn_json_get(block, "type");
 	struct cn_view text;
 
 	if (cn_json_is(type, "thinking")) {
-		text = cn_json_text(&t->arena, cn_json_get(block, "signature"));
+		text = cn_json_text(&scratch, cn_json_get(block, "signature"));
 		/* Unsigned: known by what it says. */
 		if (text.n == 0)
-			text = cn_json_text(&t->arena, cn_json_get(block, "thinking"));
+			text = cn_json_text(&scratch, cn_json_get(block, "thinking"));
 	} else if (cn_json_is(type, "redacted_thinking")) {
-		text = cn_json_text(&t->arena, cn_json_get(block, "data"));
+		text = cn_json_text(&scratch, cn_json_get(block, "data"));
 	} else {
 		return false;
 	}

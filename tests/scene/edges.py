@@ -130,15 +130,15 @@ def l0201_limits_of_the_clients_own_account(home):
     got = post(r.port, t, headers=own)
     same((got.status, got.headers['x-model-used']), (200, 'b/m-b'), 'the other backend')
     same([k for k in got.headers if 'ratelimit' in k], [], 'limits of the first with the answer of the second')
-    a.reply = refusal(429, limits.replace(b'allowed', b'rejected') + b'retry-after: 7200\r\n')
+    a.reply = refusal(429, limits.replace(b'allowed', b'rejected') + b'retry-after: 7200\r\n').replace(b'n/json\r', b'n/json; odd="foreign"\r')
     b.reply = refusal(529)
     r.write_policy({'a': a.port})
     r.child.send_signal(signal.SIGHUP)
     until('the reload', lambda: r.status()['counters']['reloads'] >= 1)
     r.admin('POST', '/api/reset')
     got = post(r.port, t, headers=own)
-    same((got.status, got.body, got.headers['retry-after'], got.headers['anthropic-ratelimit-unified-status']),
-         (429, a.reply.split(b'\r\n\r\n')[1], '7200', 'rejected'), 'a limit that only the client can wait for')
+    same((got.status, got.body, got.headers['retry-after'], got.headers['anthropic-ratelimit-unified-status'], got.headers['content-type']),
+         (429, a.reply.split(b'\r\n\r\n')[1], '7200', 'rejected', 'application/json'), 'a limit that only the client can wait for')
     r.stop()
     a.close()
     b.close()
@@ -156,6 +156,20 @@ def b0201_a_long_answer_that_is_not_streamed(home):
     r.stop()
     a.close()
     b.close()
+
+
+@scene
+def b0202_a_count_is_short(home):
+    """A backend's figure is passed on; an answer as long as no figure is gives way to the estimate."""
+    a = Backend(message(input_tokens=7))
+    r = Router(home, {'a': a.port})
+    t = r.token(name='t')
+    for text, who in (('', 'a/m-a'), ('x' * 100000, 'none')):
+        a.reply = message(text, input_tokens=7)
+        got = post(r.port, t, request_body(stream=None, max_tokens=None), path='/v1/messages/count_tokens')
+        same((got.status, got.headers['x-model-used'], got.json()['input_tokens'] == 7), (200, who, who != 'none'), 'the count')
+    r.stop()
+    a.close()
 
 
 @scene
