@@ -92,27 +92,25 @@ def quietly(call):
         call(name='u')
 
 
-class OneWorker(Router):
+class Edited(Router):
+    """Its policy has some words replaced."""
+
+    def __init__(self, home, ports, words):
+        self.words = words
+        super().__init__(home, ports)
+
     def write_policy(self, ports, fallback=harness.SHORT, extra=''):
         super().write_policy(ports, fallback, extra)
         path = f'{self.home}/policy.yaml'
         with open(path, encoding='utf-8') as f:
             text = f.read()
+        for old, new in self.words.items():
+            text = text.replace(old, new)
         with open(path, 'w', encoding='utf-8') as f:
-            f.write(text.replace('workers: 2', 'workers: 1'))
+            f.write(text)
 
 
-class OwnKeyRouter(Router):
-    """The first backend gets the client's own credential."""
-
-    def write_policy(self, ports, fallback=harness.SHORT, extra=''):
-        origin = f'http://127.0.0.1:{ports["a"]}'
-        super().write_policy(ports, fallback, extra + f'\nclient_key_origins: ["{origin}"]')
-        path = f'{self.home}/policy.yaml'
-        with open(path, encoding='utf-8') as f:
-            text = f.read()
-        with open(path, 'w', encoding='utf-8') as f:
-            f.write(text.replace(f'"{origin}", key: none', f'"{origin}", key: client'))
+ONE_WORKER = {'workers: 2': 'workers: 1'}
 
 
 @scene
@@ -120,7 +118,9 @@ def l0201_limits_of_the_clients_own_account(home):
     """They are passed on with its own backend's answer, whatever their names, and with no other's."""
     limits = b'anthropic-ratelimit-unified-status: allowed\r\nanthropic-ratelimit-a.b(c): 1\r\n'
     a, b = Backend(message(head=limits)), Backend(message())
-    r = OwnKeyRouter(home, {'a': a.port, 'b': b.port})
+    origin = f'"http://127.0.0.1:{a.port}"'
+    r = Edited(home, {'a': a.port, 'b': b.port},
+               {f'{origin}, key: none': f'{origin}, key: client', 'workers: 2': f'workers: 2\nclient_key_origins: [{origin}]'})
     t = r.token(name='t')
     own = {'authorization': 'Bearer sk-own'}
     got = post(r.port, t, headers=own)
@@ -161,8 +161,8 @@ def b0201_a_long_answer_that_is_not_streamed(home):
 @scene
 def b0202_a_count_is_short(home):
     """A backend's figure is passed on; an answer as long as no figure is gives way to the estimate."""
-    a = Backend(message(input_tokens=7))
-    r = Router(home, {'a': a.port})
+    a = Backend(b'')
+    r = Edited(home, {'a': a.port}, {'wire: anthropic': 'preset: anthropic'})
     t = r.token(name='t')
     for text, who in (('', 'a/m-a'), ('x' * 100000, 'none')):
         a.reply = message(text, input_tokens=7)
@@ -196,7 +196,7 @@ def f0201_a_call_cut_by_whose_limit(home):
 def l0202_a_slow_reader_of_a_router_that_stops(home):
     """An answer that is over for its turn still leaves to its last byte, within the time for draining."""
     a = Backend(message('Hello! ' * 3000000))
-    r = OneWorker(home, {'a': a.port})
+    r = Edited(home, {'a': a.port}, ONE_WORKER)
     t, body = r.token(name='t'), json.dumps(request_body(stream=False))
     idle = socket.create_connection(('127.0.0.1', r.port))
     with socket.socket() as s:
@@ -255,7 +255,7 @@ def s0202_a_full_pool_delays_no_turn(home):
     """Signatures that the store is asked about are waited for 50 ms; a turn that was told is kept, also by a router that stops."""
     a = Backend(message())
     with environment(UV_THREADPOOL_SIZE='1'):
-        r = OneWorker(home, {'a': a.port})
+        r = Edited(home, {'a': a.port}, ONE_WORKER)
     t = r.token(name='t')
     idle = socket.create_connection(('127.0.0.1', r.port))
     stall = Stall(home)
