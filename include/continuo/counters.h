@@ -23,6 +23,7 @@
 	X(STORE_DROPPED, "store_dropped", "records dropped because the queue was full")  \
 	X(RELOADS, "reloads", "policies put in force after the start")                   \
 	X(RELOADS_FAILED, "reloads_failed", "policy files refused while serving")        \
+	X(VAULT_RELOADS, "vault_reloads", "vaults taken over after the start")           \
 	X(PAUSES, "pauses", "upstream reads paused for a slow client")
 
 enum cn_counter {

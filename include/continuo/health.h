@@ -47,6 +47,8 @@ bool cn_health_take(struct cn_health *h, const struct cn_candidate *c, bool is_r
 void cn_health_cancel(struct cn_health *h, const struct cn_candidate *c, uint64_t now_ms);
 /* Forgets cooldowns and breakers: all, or those of one backend, model or key name. */
 void cn_health_reset(struct cn_health *h, struct cn_view name);
+/* A key or the policy has changed: forgets the cooldowns that waited for that alone. */
+void cn_health_renew(struct cn_health *h);
 /* A successful answer's share of use, for `rotate: least_used`. */
 uint64_t cn_health_uses(const struct cn_health *h, const struct cn_candidate *c);
 

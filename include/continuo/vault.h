@@ -55,7 +55,16 @@ int cn_vault_create(const char *path, const char *key_file,
 int cn_vault_open(const char *path, const struct cn_unlock *how, struct cn_vault **ret,
                   struct cn_error *reterr) CN_MUST_CHECK;
 struct cn_vault *cn_vault_close(struct cn_vault *v); /* returns NULL */
-bool cn_vault_mlocked(const struct cn_vault *v);     /* whether memory really is locked */
+/*
+ * Takes over what another process saved since; any thread may borrow meanwhile, and keys
+ * already lent stay valid.  how: as it was opened; nobody is asked and no descriptor is
+ * read again.  *retchanged: whether there was anything new.  On failure what was opened
+ * stays in force: CN_E_DENIED when the file is another vault or an older one, and as
+ * cn_vault_open().
+ */
+int cn_vault_reload(struct cn_vault *v, const struct cn_unlock *how, bool *retchanged,
+                    struct cn_error *reterr) CN_MUST_CHECK;
+bool cn_vault_mlocked(const struct cn_vault *v); /* whether memory really is locked */
 void cn_vault_id(const struct cn_vault *v, unsigned char ret[16]);
 uint64_t cn_vault_generation(const struct cn_vault *v);
 

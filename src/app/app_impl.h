@@ -190,7 +190,7 @@ void cn_worker__post(struct cn_worker *w, struct cn_letter *l);
 #define CN_WORKERS_MAX 64
 
 struct cn_admin;  /* admin.c: the socket and its connections */
-struct cn_reload; /* reload.c: watches the policy files */
+struct cn_reload; /* reload.c: watches the policy files and the vault */
 
 struct cn_server {
 	const struct cn_server_opts *opts; /* borrowed */

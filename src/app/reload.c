@@ -1,9 +1,11 @@
 /*
- * The policy while serving: read anew on SIGHUP and when a file of it changes.
+ * The policy and the vault while serving: read anew on SIGHUP and when a file of them
+ * changes.
  *
- * A reload is parse, validate, build, swap; the reading is done on the pool.  A broken file
- * leaves the old policy in force, is logged with its place, and is counted.  Owns the file
- * watches; runs on the main thread.
+ * A reload is the vault, since a policy is checked against its keys, then parse, validate,
+ * build, swap; all reading is done on the pool.  A broken file leaves what was in force in
+ * force, is logged with its place, and is counted.  Owns the file watches; runs on the main
+ * thread.
  */
 #include "app_impl.h"
 
@@ -15,12 +17,14 @@
 #include <stdlib.h>
 
 #define CN_WATCH_MS    1000 /* how often a watched file is looked at */
-#define CN_WATCHES_MAX 20   /* a policy and its 16 includes */
+#define CN_WATCHES_MAX 20   /* a policy, its 16 includes, the vault */
 
 struct cn_reload {
 	struct cn_server *server; /* borrowed */
 	uv_fs_poll_t watches[CN_WATCHES_MAX];
-	size_t n_watches, open; /* started; not closed yet */
+	size_t n_watches, open;      /* started; not closed yet */
+	bool vault_changed;          /* the pool took another vault over */
+	struct cn_error vault_error; /* why not, with a message */
 	uv_work_t work;
 	enum {
 		CN_RELOAD_IDLE,
@@ -90,11 +94,34 @@ int cn_reload__load(struct cn_shared *sh, const char *path, struct cn_policy **r
 
 static void watch(struct cn_reload *r);
 
+/* Pool.  The generation is noted too: an older file is refused from now on. */
+static void read_vault(struct cn_reload *r)
+{
+	struct cn_shared *sh = &r->server->shared;
+	struct cn_unlock how = r->server->opts->unlock;
+	struct cn_policy *p = cn_shared__policy(sh);
+	unsigned char id[16];
+
+	r->vault_changed = false;
+	r->vault_error = (struct cn_error){0};
+	how.require_mlock = p->require_mlock;
+	cn_policy_unref(p);
+	if (cn_vault_reload(sh->vault, &how, &r->vault_changed, &r->vault_error) ||
+	    !r->vault_changed || !sh->store)
+		return;
+	cn_vault_id(sh->vault, id);
+	if (cn_store_vault_put(sh->store, id, cn_vault_generation(sh->vault), &r->error))
+		cn_log(&r->server->log, CN_LOG_WARNING,
+		       "the vault's generation was not noted",
+		       CN_STR(ERROR, r->error.message));
+}
+
 /* Pool. */
 static void read_run(uv_work_t *work)
 {
 	struct cn_reload *r = work->data;
 
+	read_vault(r);
 	if (cn_reload__load(&r->server->shared, r->server->opts->policy, &r->read,
 	                    &r->error))
 		r->read = NULL;
@@ -103,7 +130,8 @@ static void read_run(uv_work_t *work)
 /* What was decided at the start stays until the next one. */
 static void warn_of_fixed(const struct cn_policy *old, const struct cn_policy *new)
 {
-	bool same = old->n_listen == new->n_listen && old->workers == new->workers;
+	bool same = old->n_listen == new->n_listen && old->workers == new->workers &&
+	            old->limits.memory_limit == new->limits.memory_limit;
 
 	for (size_t i = 0; same && i < old->n_listen; i++)
 		same = old->listen[i].port ==
@@ -111,8 +139,34 @@ static void warn_of_fixed(const struct cn_policy *old, const struct cn_policy *n
 			   cn_view_str(old->listen[i].host),
 			   new->listen[i].host ? new->listen[i].host : "");
 	if (!same)
-		cn_log_plain(NULL, CN_LOG_WARNING,
-		             "`listen` and `workers` change with the next start only");
+		cn_log_plain(
+		    NULL, CN_LOG_WARNING,
+		    "`listen`, `workers` and `limits.memory_limit` change with the "
+		    "next start only");
+}
+
+static void tell_vault(struct cn_reload *r)
+{
+	struct cn_server *s = r->server;
+
+	if (r->vault_error.message[0]) {
+		cn_log(&s->log, CN_LOG_ERROR,
+		       "vault refused; what was opened stays in force",
+		       CN_STR(PATH, s->opts->vault), CN_STR(ERROR, r->vault_error.message));
+		cn_count(CN_CT_RELOADS_FAILED);
+	} else if (r->vault_changed) {
+		cn_log(&s->log, CN_LOG_INFO, "vault reloaded", CN_STR(PATH, s->opts->vault),
+		       CN_NUM(COUNT, cn_vault_generation(s->shared.vault)));
+		cn_count(CN_CT_VAULT_RELOADS);
+	}
+}
+
+/* What was to rest until a key or the policy changes. */
+static void end_rests(struct cn_shared *sh)
+{
+	uv_mutex_lock(&sh->health_lock);
+	cn_health_renew(sh->health);
+	uv_mutex_unlock(&sh->health_lock);
 }
 
 static void read_after(uv_work_t *work, int status)
@@ -129,6 +183,9 @@ static void read_after(uv_work_t *work, int status)
 			free(r);
 		return;
 	}
+	tell_vault(r);
+	if (r->read || r->vault_changed)
+		end_rests(&s->shared);
 	if (r->read) {
 		struct cn_policy *old = cn_shared__policy(&s->shared);
 
@@ -138,6 +195,7 @@ static void read_after(uv_work_t *work, int status)
 		       CN_STR(VERSION, r->read->digest.hex));
 		cn_count(CN_CT_RELOADS);
 		cn_shared__swap_policy(&s->shared, cn_steal(&r->read));
+		watch(r);
 		cn_trace(CN_TR_RELOAD, 0, 0, CN_VIEW("ok"));
 	} else {
 		cn_log(&s->log, CN_LOG_ERROR, "policy refused; the old one stays in force",
@@ -175,18 +233,41 @@ static void on_change(uv_fs_poll_t *poll, int status, const uv_stat_t *before,
 		cn_reload__now(r->server);
 }
 
+static bool is_watched(struct cn_reload *r, const char *path)
+{
+	char have[4096];
+
+	for (size_t i = 0; i < r->n_watches; i++) {
+		size_t n = sizeof(have);
+
+		if (uv_fs_poll_getpath(&r->watches[i], have, &n) == 0 &&
+		    strcmp(have, path) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void watch_file(struct cn_reload *r, const char *path)
+{
+	uv_fs_poll_t *w = &r->watches[r->n_watches];
+
+	if (r->n_watches == CN_WATCHES_MAX || is_watched(r, path))
+		return;
+	r->n_watches++;
+	uv_fs_poll_init(&r->server->loop, w);
+	w->data = r;
+	r->open++;
+	uv_fs_poll_start(w, on_change, path, CN_WATCH_MS);
+}
+
+/* What is in force, and what once was: a file that left the policy does no harm here. */
 static void watch(struct cn_reload *r)
 {
 	struct cn_policy *p = cn_shared__policy(&r->server->shared);
 
-	for (size_t i = 0; i < p->n_files && r->n_watches < CN_WATCHES_MAX; i++) {
-		uv_fs_poll_t *w = &r->watches[r->n_watches++];
-
-		uv_fs_poll_init(&r->server->loop, w);
-		w->data = r;
-		r->open++;
-		uv_fs_poll_start(w, on_change, p->files[i], CN_WATCH_MS);
-	}
+	watch_file(r, r->server->opts->vault);
+	for (size_t i = 0; i < p->n_files; i++)
+		watch_file(r, p->files[i]);
 	cn_policy_unref(p);
 }
 

@@ -42,7 +42,8 @@ static const struct cn_option options[] = {
 
 static const char *const description[] = {
     "Serves until SIGTERM or SIGINT, then lets the turns in flight end first; a second "
-    "signal ends at once.  SIGHUP, or a change of the file, reads the policy anew.",
+    "signal ends at once.  SIGHUP, or a change of their files, reads the vault and the policy "
+    "anew.",
     "The first start makes a vault that a random key file opens.", NULL};
 
 static const struct cn_example examples[] = {

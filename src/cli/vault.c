@@ -3,8 +3,8 @@
  * does.
  *
  * Secrets come from a prompt, standard input or a descriptor (unlock.c), never from argv,
- * and leave for the vault alone: nothing here prints one.  A running router keeps the vault
- * it has opened until it starts again.  Main thread.
+ * and leave for the vault alone: nothing here prints one.  A running router sees that the
+ * file has changed and reads it anew.  Main thread.
  */
 #include "unlock_impl.h"
 
@@ -647,7 +647,7 @@ static const char *const vault_description[] = {
     "sent to.  No command prints a key.",
     "What opens the vault is tried in this order: --passphrase-fd or --key-fd, the "
     "credentials of a systemd unit, the key file, a prompt on the terminal.  A running "
-    "router sees changes when it starts again.",
+    "router takes changes over within seconds, or at once on SIGHUP.",
     NULL};
 
 const struct cn_command cn_cmd_vault = {

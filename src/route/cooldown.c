@@ -17,10 +17,10 @@ static const struct cn_cooldown_rule table[CN_CLASS_COUNT] = {
     [CN_CLASS_QUOTA_EXHAUSTED] = {CN_SCOPE_ACCOUNT, 15 * MINUTE, 6 * HOUR, true, false},
     [CN_CLASS_OVERLOADED] = {CN_SCOPE_MODEL, 10 * SECOND, 2 * MINUTE, true, false},
     /* Until the key or the policy changes, which resets; this is the time to a re-probe. */
-    [CN_CLASS_AUTH] = {CN_SCOPE_KEY, 10 * MINUTE, 0, false, false},
+    [CN_CLASS_AUTH] = {CN_SCOPE_KEY, 10 * MINUTE, 0, false, false, true},
     [CN_CLASS_BILLING] = {CN_SCOPE_ACCOUNT, 30 * MINUTE, 0, false, false},
-    [CN_CLASS_NOT_FOUND_MODEL] = {CN_SCOPE_MODEL, HOUR, 0, false, false},
-    [CN_CLASS_MISCONFIGURED] = {CN_SCOPE_BACKEND, 10 * MINUTE, 0, false, false},
+    [CN_CLASS_NOT_FOUND_MODEL] = {CN_SCOPE_MODEL, HOUR, 0, false, false, true},
+    [CN_CLASS_MISCONFIGURED] = {CN_SCOPE_BACKEND, 10 * MINUTE, 0, false, false, true},
     [CN_CLASS_TIMEOUT_CONNECT] = {CN_SCOPE_BACKEND, 5 * SECOND, MINUTE, false, false},
     [CN_CLASS_TIMEOUT_FIRST_BYTE] = {CN_SCOPE_MODEL, 15 * SECOND, 2 * MINUTE, false, false},
     [CN_CLASS_TIMEOUT_IDLE] = {CN_SCOPE_MODEL, 15 * SECOND, 0, false, false},
@@ -29,7 +29,7 @@ static const struct cn_cooldown_rule table[CN_CLASS_COUNT] = {
     [CN_CLASS_SERVER_ERROR] = {CN_SCOPE_MODEL, 5 * SECOND, MINUTE, false, false},
     [CN_CLASS_EMPTY] = {CN_SCOPE_MODEL, 30 * SECOND, 0, false, true},
     /* Until reload, which resets. */
-    [CN_CLASS_DAMAGED] = {CN_SCOPE_MODEL, CN_DAY_MS, 0, false, false},
+    [CN_CLASS_DAMAGED] = {CN_SCOPE_MODEL, CN_DAY_MS, 0, false, false, true},
 };
 
 const struct cn_cooldown_rule *cn_cooldown__rule(enum cn_class class)

@@ -561,6 +561,20 @@ void cn_health_reset(struct cn_health *h, struct cn_view name)
 	}
 }
 
+void cn_health_renew(struct cn_health *h)
+{
+	for (size_t i = 0; i < BUCKETS; i++) {
+		for (struct record *r = h->buckets[i]; r; r = r->next) {
+			if (cn_cooldown__rule(r->breaker.because)->renewed)
+				r->breaker = (struct cn_breaker){0};
+			if (!r->until_ms || !cn_cooldown__rule(r->because)->renewed)
+				continue;
+			r->until_ms = r->repeat_ms = r->lease_until_ms = 0;
+			r->n = 0;
+		}
+	}
+}
+
 static const char *scope_word(enum cn_scope scope)
 {
 	static const char *const words[] = {

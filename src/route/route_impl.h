@@ -153,6 +153,7 @@ struct cn_cooldown_rule {
 	uint32_t max_ms;     /* > base: doubles with each in a row */
 	bool named;          /* a time that the provider names goes before */
 	bool second;         /* only the second within 5 min counts */
+	bool renewed;        /* ends when a key or the policy changes */
 };
 const struct cn_cooldown_rule *cn_cooldown__rule(enum cn_class class);
 /* The length of the n-th (from 1) in a row; local: a backend on this machine or network. */

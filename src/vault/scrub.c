@@ -180,17 +180,29 @@ static void unlock(struct cn_vault__book *b)
 	cn_assert(!failed);
 }
 
-void cn_vault__book_load(struct cn_vault__book *b, const struct cn_vault__ring *ring)
+/* Only keys that travel as text; the raw ones are never text anywhere. */
+static size_t needles_of(const struct cn_vault__book *b, const struct cn_vault__record *r,
+                         struct needle *v)
 {
-	/* Only keys that travel as text; the raw ones are never text anywhere. */
-	struct needle *v = cn_alloc((ring->n + 1) * FORMS * sizeof(*v));
+	if (r->kind != CN_VAULT__PROVIDER)
+		return 0;
+	size_t n =
+	    forms_of(b, cn_view((const char *)cn_secret__read(r->secret), r->secret->n), v);
+	cn_secret__rest(r->secret);
+	return n;
+}
+
+void cn_vault__book_load(struct cn_vault__book *b, const struct cn_vault__ring *ring,
+                         const struct cn_vault__ring *before)
+{
+	struct needle *v = cn_alloc((ring->n + before->n + 1) * FORMS * sizeof(*v));
 	size_t n = 0;
-	for (size_t i = 0; i < ring->n; i++) {
-		const struct cn_secret *s = ring->v[i]->secret;
-		if (ring->v[i]->kind != CN_VAULT__PROVIDER)
-			continue;
-		n += forms_of(b, cn_view((const char *)cn_secret__read(s), s->n), v + n);
-		cn_secret__rest(s);
+	for (size_t i = 0; i < ring->n; i++)
+		n += needles_of(b, ring->v[i], v + n);
+	for (size_t i = 0; i < before->n; i++) {
+		const struct cn_vault__record *r = before->v[i];
+		if (cn_vault__ring_find(ring, r->kind, r->name) != r)
+			n += needles_of(b, r, v + n);
 	}
 	wrlock(b);
 	free(b->v);

@@ -164,8 +164,8 @@ void cn_vault__slot_wrap(struct cn_vault__slot *s, const unsigned char *id,
 	cn_secret__rest(root);
 }
 
-static const char *unwrap(const struct cn_vault__slot *s, const unsigned char *id,
-                          const struct cn_secret *kek, struct cn_secret **retroot)
+const char *cn_vault__slot_unwrap(const struct cn_vault__slot *s, const unsigned char *id,
+                                  const struct cn_secret *kek, struct cn_secret **retroot)
 {
 	unsigned char ad[AD_BYTES], want[CN_HASH_BYTES];
 	const unsigned char *k = cn_secret__read(kek);
@@ -197,7 +197,7 @@ const char *cn_vault__slot_open(const struct cn_vault__slot *s, const unsigned c
 	struct cn_secret *kek = derive(s, secret), *root = NULL;
 	if (!kek)
 		return "not enough memory for the cost of a slot";
-	const char *why = unwrap(s, id, kek, &root);
+	const char *why = cn_vault__slot_unwrap(s, id, kek, &root);
 	if (why) {
 		cn_secret_free(kek);
 		return why;

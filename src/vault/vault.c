@@ -174,7 +174,8 @@ static void adopt_record(struct cn_vault *v, struct cn_vault__record *r)
 void cn_vault__adopt(struct cn_vault *v, struct cn_vault__ring *ring)
 {
 	lock(&v->lock);
-	for (size_t i = 0; i < ring->n; i++) {
+	/* Once: they never change, and others read them without the lock. */
+	for (size_t i = 0; i < ring->n && !v->ring.n; i++) {
 		const struct cn_vault__record *r = ring->v[i];
 		if (r->kind == CN_VAULT__HASH)
 			v->hash_key = r->secret->p;
@@ -193,7 +194,7 @@ void cn_vault__adopt(struct cn_vault *v, struct cn_vault__ring *ring)
 	struct cn_vault__ring old = v->ring;
 	v->ring = *ring;
 	*ring = old;
-	cn_vault__book_load(v->book, &v->ring);
+	cn_vault__book_load(v->book, &v->ring, ring);
 	unlock(&v->lock);
 }
 
@@ -260,8 +261,7 @@ static int replace_file(struct cn_vault *v, struct cn_view bytes, struct cn_erro
 	return bad;
 }
 
-/* What was the vault's goes into next, which cn_vault__end() then lets go. */
-static void exchange(struct cn_vault *v, struct cn_vault__next *next)
+void cn_vault__exchange(struct cn_vault *v, struct cn_vault__next *next)
 {
 	v->head = next->head;
 	v->generation = v->head.generation;
@@ -290,6 +290,6 @@ int cn_vault__save(struct cn_vault *v, struct cn_vault__next *next, struct cn_er
 		return cn_fail(reterr, CN_E_LIMIT, "the vault would be larger than 1 MiB");
 	int bad = replace_file(v, cn_buf_view(&bytes), reterr);
 	if (!bad)
-		exchange(v, next);
+		cn_vault__exchange(v, next);
 	return bad;
 }

@@ -133,6 +133,9 @@ int cn_vault__slot_make(struct cn_vault__slot *s, enum cn_vault__slot_type type,
 /* Wraps root under the slot's key, with a new nonce. */
 void cn_vault__slot_wrap(struct cn_vault__slot *s, const unsigned char *id,
                          const struct cn_secret *kek, const struct cn_secret *root);
+/* The root key under its wrapping key, or why not; *retroot is then NULL. */
+const char *cn_vault__slot_unwrap(const struct cn_vault__slot *s, const unsigned char *id,
+                                  const struct cn_secret *kek, struct cn_secret **retroot);
 /* The wrapping key and the root key, or why not. */
 const char *cn_vault__slot_open(const struct cn_vault__slot *s, const unsigned char *id,
                                 const struct cn_secret *secret, struct cn_secret **retkek,
@@ -238,8 +241,13 @@ const char *cn_vault__image_open(struct cn_view file, const struct cn_vault__hea
 struct cn_vault__book;
 struct cn_vault__book *cn_vault__book_new(void);
 struct cn_vault__book *cn_vault__book_free(struct cn_vault__book *b); /* returns NULL */
-/* Looks for the provider keys of this ring from now on (and for the leases, as before). */
-void cn_vault__book_load(struct cn_vault__book *b, const struct cn_vault__ring *ring);
+/*
+ * Looks for the provider keys of these rings from now on (and for the leases, as before).
+ * before: the ring that the other one took the place of; a request with a key of it may
+ * still be under way.
+ */
+void cn_vault__book_load(struct cn_vault__book *b, const struct cn_vault__ring *ring,
+                         const struct cn_vault__ring *before);
 
 /* ---- vault.c ---- */
 
@@ -254,7 +262,7 @@ struct cn_vault {
 	struct cn_vault__ring ring;
 	struct cn_vault__book *book; /* owned */
 	struct cn_vault__cost cost;  /* of new passphrase slots */
-	bool mlocked;
+	atomic_bool mlocked;
 	/* Readable as long as the vault is open; borrowed from records that stay. */
 	const unsigned char *hash_key, *token_key, *finger_key;
 };
@@ -285,6 +293,9 @@ void cn_vault__begin(struct cn_vault *v, struct cn_vault__next *next);
 int cn_vault__save(struct cn_vault *v, struct cn_vault__next *next,
                    struct cn_error *reterr) CN_MUST_CHECK;
 void cn_vault__end(struct cn_vault *v, struct cn_vault__next *next);
+/* Makes next the vault's own, as save does once it is on disk; what was the vault's goes
+ * into next. */
+void cn_vault__exchange(struct cn_vault *v, struct cn_vault__next *next);
 /* Exchanges the ring for this one, with all that follows: fingerprints, readable record
  * keys, the scrubber's book. */
 void cn_vault__adopt(struct cn_vault *v, struct cn_vault__ring *ring);

@@ -611,6 +611,35 @@ static void the_list_shows_what_is_in_force(void **state)
 	assert_true(line_of(&l, "local/own@k1")->breaker);
 }
 
+static void what_waits_for_a_reload_ends_with_it(void **state)
+{
+	struct cn_health *h = *state;
+	static const struct {
+		enum cn_class class;
+		bool ends;
+	} cases[] = {{CN_CLASS_AUTH, true},          {CN_CLASS_NOT_FOUND_MODEL, true},
+	             {CN_CLASS_MISCONFIGURED, true}, {CN_CLASS_DAMAGED, true},
+	             {CN_CLASS_BILLING, false},      {CN_CLASS_QUOTA_EXHAUSTED, false},
+	             {CN_CLASS_RATE_LIMITED, false}, {CN_CLASS_OVERLOADED, false},
+	             {CN_CLASS_SERVER_ERROR, false}, {CN_CLASS_TIMEOUT_CONNECT, false}};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		cn_health_reset(h, (struct cn_view){NULL, 0});
+		(void)report(h, &big1, cases[i].class, NOW);
+		assert_false(is_ready(h, &big1, NOW + 1));
+		cn_health_renew(h);
+		if (is_ready(h, &big1, NOW + 1) != cases[i].ends)
+			fail_msg("%s: ready %d", cn_class_name(cases[i].class),
+			         !cases[i].ends);
+	}
+	/* And the breaker that it opened. */
+	cn_health_reset(h, (struct cn_view){NULL, 0});
+	for (int i = 0; i < 6; i++)
+		(void)report(h, &big1, CN_CLASS_AUTH, NOW);
+	cn_health_renew(h);
+	assert_true(is_ready(h, &big1, NOW + 1));
+}
+
 static void uses_are_counted_by_key(void **state)
 {
 	struct cn_health *h = *state;
@@ -670,6 +699,7 @@ int main(void)
 	    T(names_outlive_a_policy),
 	    T(reset_forgets_by_name),
 	    T(the_list_shows_what_is_in_force),
+	    T(what_waits_for_a_reload_ends_with_it),
 	    T(uses_are_counted_by_key),
 	    T(the_table_is_bounded_and_keeps_what_matters),
 	};
