@@ -30,8 +30,8 @@ struct cn_anthropic_edit {
 
 /*
  * The body as slices: byte for byte the client's but for the edits.  An assistant message
- * that would be left without content keeps an empty text's place by being removed with it,
- * unless it is the last.  Arena memory; slices borrow from the request's body.
+ * of which nothing would be left is removed.  Arena memory; slices borrow from the
+ * request's body.
  */
 struct cn_slices cn_anthropic_encode_request(struct cn_arena *a, const struct cn_request *r,
                                              const struct cn_anthropic_edit *edit);

@@ -52,7 +52,7 @@ struct cn_json cn_json_root(struct cn_view text);
 struct cn_json_iter {
 	const char *at, *end; /* private */
 	bool object;          /* private */
-	struct cn_view key;   /* raw, without quotes; empty in arrays */
+	struct cn_view key; /* raw, without quotes; empty in arrays; ask cn_json_key_is() */
 	struct cn_json value; /* the member's or element's value */
 	struct cn_view whole; /* key to end of value: what a removal must take */
 	size_t index;         /* from 0 */
@@ -61,6 +61,9 @@ struct cn_json_iter {
 struct cn_json_iter cn_json_iter(struct cn_json v);
 bool cn_json_next(struct cn_json_iter *it);
 
+/* Whether a raw key says name once escapes are resolved: whoever parses it later sees that.
+ */
+bool cn_json_key_is(struct cn_view key, const char *name);
 /* The last member of that key, as parsers with "last wins" see it; kind NONE without one.
  */
 struct cn_json cn_json_get(struct cn_json object, const char *key);
@@ -91,16 +94,19 @@ void cn_json_add_bool(struct cn_buf *b, const char *key, bool v);
 /* One range of a text and what stands there instead. */
 struct cn_patch {
 	size_t at, n;        /* bytes of the original */
+	size_t order;        /* when it came */
 	struct cn_view with; /* in arena or borrowed as long as the patches live */
 };
 
 struct cn_patches {
 	struct cn_arena *arena; /* borrowed */
-	struct cn_patch *v;     /* in arena; sorted by at, not overlapping */
+	struct cn_patch *v;     /* in arena; as they came until cn_patch_slices() */
 	size_t n, cap;
 };
 
-/* part is a range of text (the body); a patch inside or across an earlier one is ignored.
+/*
+ * part is a range of text (the body).  Of patches that overlap the outer one stands,
+ * whichever came first; of two for the same range, the first.
  */
 void cn_patch_replace(struct cn_patches *ps, struct cn_view text, struct cn_view part,
                       struct cn_view with);
@@ -122,6 +128,6 @@ struct cn_slices {
 	size_t bytes; /* sum of the slices */
 };
 /* The patched text as slices that borrow from text and the patches; made in ps->arena. */
-struct cn_slices cn_patch_slices(const struct cn_patches *ps, struct cn_view text);
+struct cn_slices cn_patch_slices(struct cn_patches *ps, struct cn_view text);
 
 #endif

@@ -337,7 +337,7 @@ static void add_members(struct cn_buf *b, struct cn_view object)
 		bool taken = false;
 
 		for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
-			taken = taken || cn_view_is(it.key, ours[i]);
+			taken = taken || cn_json_key_is(it.key, ours[i]);
 		if (taken)
 			continue;
 		cn_buf_add_str(b, ",\"");

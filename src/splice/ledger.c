@@ -85,14 +85,14 @@ static bool superseded(const struct cn_block *block, struct cn_view key)
 {
 	switch (block->type) {
 	case CN_BLOCK_TEXT:
-		return cn_view_is(key, "text") ||
-		       (block->extra.n > 0 && cn_view_is(key, "citations"));
+		return cn_json_key_is(key, "text") ||
+		       (block->extra.n > 0 && cn_json_key_is(key, "citations"));
 	case CN_BLOCK_THINKING:
-		return cn_view_is(key, "thinking") || cn_view_is(key, "signature");
+		return cn_json_key_is(key, "thinking") || cn_json_key_is(key, "signature");
 	case CN_BLOCK_TOOL_USE:
-		return cn_view_is(key, "input") || cn_view_is(key, "id");
+		return cn_json_key_is(key, "input") || cn_json_key_is(key, "id");
 	case CN_BLOCK_SERVER_TOOL:
-		return block->body.n > 0 && cn_view_is(key, "input");
+		return block->body.n > 0 && cn_json_key_is(key, "input");
 	case CN_BLOCK_REDACTED_THINKING:
 	case CN_BLOCK_OTHER:
 		return false;
@@ -122,7 +122,7 @@ static void add_extra(const struct cn_block *block, struct cn_buf *b)
 			continue;
 		}
 		for (struct cn_json_iter m = cn_json_iter(it.value); cn_json_next(&m);) {
-			if (cn_view_is(m.key, "type"))
+			if (cn_json_key_is(m.key, "type"))
 				continue;
 			cn_buf_add_char(b, ',');
 			cn_buf_add_view(b, m.whole);
@@ -143,7 +143,7 @@ void cn_splice__block_json(const struct cn_block *block, struct cn_buf *b)
 	for (struct cn_json_iter it = cn_json_iter(start); cn_json_next(&it);) {
 		if (superseded(block, it.key))
 			continue;
-		if (cn_view_is(it.key, "type"))
+		if (cn_json_key_is(it.key, "type"))
 			typed = true;
 		if (b->p[b->n - 1] != '{')
 			cn_buf_add_char(b, ',');

@@ -638,15 +638,15 @@ static void add_unknown(const struct cn_splice *s, struct cn_buf *b)
 
 	for (struct cn_json_iter it = cn_json_iter(cn_json_get(raw, "delta"));
 	     cn_json_next(&it);) {
-		if (cn_view_is(it.key, "stop_reason") ||
-		    cn_view_is(it.key, "stop_sequence"))
+		if (cn_json_key_is(it.key, "stop_reason") ||
+		    cn_json_key_is(it.key, "stop_sequence"))
 			continue;
 		cn_buf_add_char(b, ',');
 		cn_buf_add_view(b, it.whole);
 	}
 	for (struct cn_json_iter it = cn_json_iter(raw); cn_json_next(&it);) {
-		if (cn_view_is(it.key, "type") || cn_view_is(it.key, "delta") ||
-		    cn_view_is(it.key, "usage"))
+		if (cn_json_key_is(it.key, "type") || cn_json_key_is(it.key, "delta") ||
+		    cn_json_key_is(it.key, "usage"))
 			continue;
 		cn_buf_add_char(b, ',');
 		cn_buf_add_view(b, it.whole);
@@ -664,10 +664,10 @@ static void add_usage(const struct cn_splice *s, struct cn_buf *b)
 	cn_json_add_u64(b, "cache_read_input_tokens", s->usage.cache_read);
 	cn_json_add_u64(b, "output_tokens", s->usage.output);
 	for (struct cn_json_iter it = cn_json_iter(raw); cn_json_next(&it);) {
-		if (cn_view_is(it.key, "input_tokens") ||
-		    cn_view_is(it.key, "output_tokens") ||
-		    cn_view_is(it.key, "cache_creation_input_tokens") ||
-		    cn_view_is(it.key, "cache_read_input_tokens"))
+		if (cn_json_key_is(it.key, "input_tokens") ||
+		    cn_json_key_is(it.key, "output_tokens") ||
+		    cn_json_key_is(it.key, "cache_creation_input_tokens") ||
+		    cn_json_key_is(it.key, "cache_read_input_tokens"))
 			continue;
 		cn_buf_add_char(b, ',');
 		cn_buf_add_view(b, it.whole);

@@ -323,7 +323,8 @@ static struct cn_view delta_of(struct cn_arena *a, struct cn_json message)
 
 	cn_buf_add_str(&b, "{\"type\":\"message_delta\",\"delta\":{");
 	for (struct cn_json_iter it = cn_json_iter(message); cn_json_next(&it);) {
-		if (!cn_view_is(it.key, "stop_details") && !cn_view_is(it.key, "container"))
+		if (!cn_json_key_is(it.key, "stop_details") &&
+		    !cn_json_key_is(it.key, "container"))
 			continue;
 		if (b.p[b.n - 1] != '{')
 			cn_buf_add_char(&b, ',');

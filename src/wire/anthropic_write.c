@@ -21,9 +21,10 @@ static void open_data(struct cn_buf *data, enum cn_event_kind kind)
 
 static bool is_figure(struct cn_view key)
 {
-	return cn_view_is(key, "input_tokens") || cn_view_is(key, "output_tokens") ||
-	       cn_view_is(key, "cache_creation_input_tokens") ||
-	       cn_view_is(key, "cache_read_input_tokens");
+	return cn_json_key_is(key, "input_tokens") ||
+	       cn_json_key_is(key, "output_tokens") ||
+	       cn_json_key_is(key, "cache_creation_input_tokens") ||
+	       cn_json_key_is(key, "cache_read_input_tokens");
 }
 
 /* known figures first; the members of raw that are none of them behind. */
@@ -71,7 +72,7 @@ void cn_anthropic_add_start(struct cn_buf *b, struct cn_view id, struct cn_view 
 		bool known = false;
 
 		for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
-			known |= cn_view_is(it.key, ours[i]);
+			known |= cn_json_key_is(it.key, ours[i]);
 		if (known)
 			continue;
 		cn_buf_add_char(&data, ',');
@@ -86,16 +87,16 @@ void cn_anthropic_add_start(struct cn_buf *b, struct cn_view id, struct cn_view 
  * id. */
 static bool is_replaced(enum cn_block_type type, struct cn_view key, struct cn_view id)
 {
-	if (id.n && cn_view_is(key, "id"))
+	if (id.n && cn_json_key_is(key, "id"))
 		return true;
 	switch (type) {
 	case CN_BLOCK_TEXT:
-		return cn_view_is(key, "text");
+		return cn_json_key_is(key, "text");
 	case CN_BLOCK_THINKING:
-		return cn_view_is(key, "thinking") || cn_view_is(key, "signature");
+		return cn_json_key_is(key, "thinking") || cn_json_key_is(key, "signature");
 	case CN_BLOCK_TOOL_USE:
 	case CN_BLOCK_SERVER_TOOL:
-		return cn_view_is(key, "input");
+		return cn_json_key_is(key, "input");
 	case CN_BLOCK_REDACTED_THINKING:
 	case CN_BLOCK_OTHER:
 		return false;
@@ -225,8 +226,8 @@ void cn_anthropic_add_message_delta(struct cn_buf *b, struct cn_view stop_reason
 		cn_json_add_raw(&data, "stop_sequence", CN_VIEW("null"));
 	for (struct cn_json_iter it = cn_json_iter(cn_json_get(root, "delta"));
 	     cn_json_next(&it);) {
-		if (cn_view_is(it.key, "stop_reason") ||
-		    cn_view_is(it.key, "stop_sequence"))
+		if (cn_json_key_is(it.key, "stop_reason") ||
+		    cn_json_key_is(it.key, "stop_sequence"))
 			continue;
 		cn_buf_add_char(&data, ',');
 		cn_buf_add_view(&data, it.whole);
@@ -234,8 +235,8 @@ void cn_anthropic_add_message_delta(struct cn_buf *b, struct cn_view stop_reason
 	cn_buf_add_char(&data, '}');
 	add_usage(&data, usage, false, cn_json_get(root, "usage"));
 	for (struct cn_json_iter it = cn_json_iter(root); cn_json_next(&it);) {
-		if (cn_view_is(it.key, "type") || cn_view_is(it.key, "delta") ||
-		    cn_view_is(it.key, "usage"))
+		if (cn_json_key_is(it.key, "type") || cn_json_key_is(it.key, "delta") ||
+		    cn_json_key_is(it.key, "usage"))
 			continue;
 		cn_buf_add_char(&data, ',');
 		cn_buf_add_view(&data, it.whole);

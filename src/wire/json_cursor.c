@@ -149,30 +149,6 @@ bool cn_json_next(struct cn_json_iter *it)
 	return true;
 }
 
-struct cn_json cn_json_get(struct cn_json object, const char *key)
-{
-	struct cn_json found = {{NULL, 0}, CN_JSON_NONE};
-
-	if (object.kind != CN_JSON_OBJECT)
-		return found;
-	for (struct cn_json_iter it = cn_json_iter(object); cn_json_next(&it);)
-		if (cn_view_is(it.key, key))
-			found = it.value;
-	return found;
-}
-
-struct cn_json cn_json_path(struct cn_json object, ...)
-{
-	va_list keys;
-	const char *key;
-
-	va_start(keys, object);
-	while ((key = va_arg(keys, const char *)))
-		object = cn_json_get(object, key);
-	va_end(keys);
-	return object;
-}
-
 /* Appends code point c as UTF-8 at out. */
 static size_t put_utf8(char *out, unsigned long c)
 {
@@ -236,6 +212,23 @@ static char simple_escape(char c)
 	}
 }
 
+/* The escape whose backslash is at *pp as bytes at out, at most four; *pp moves behind it.
+ */
+static size_t read_escape(const char **pp, const char *end, char *out)
+{
+	const char *p = *pp + 1;
+	size_t n = 0;
+
+	if (p < end && *p == 'u') {
+		p++;
+		n = put_utf8(out, read_unicode(&p, end));
+	} else if (p < end) {
+		out[n++] = simple_escape(*p++);
+	}
+	*pp = p;
+	return n;
+}
+
 struct cn_view cn_json_text(struct cn_arena *a, struct cn_json string)
 {
 	struct cn_view in;
@@ -257,28 +250,72 @@ struct cn_view cn_json_text(struct cn_arena *a, struct cn_json string)
 		memcpy(out + n, p, run);
 		n += run;
 		p += run;
-		if (!slash || ++p == end)
-			break;
-		if (*p == 'u') {
-			p++;
-			n += put_utf8(out + n, read_unicode(&p, end));
-		} else {
-			out[n++] = simple_escape(*p++);
-		}
+		if (slash)
+			n += read_escape(&p, end, out + n);
 	}
 	return cn_view(out, n);
 }
 
+/* Whether the raw inside of a string says s. */
+static bool says(struct cn_view raw, struct cn_view s)
+{
+	const char *p = raw.p, *end = raw.p + raw.n;
+	size_t at = 0;
+
+	if (raw.n == s.n)
+		return raw.n == 0 ||
+		       (memcmp(raw.p, s.p, raw.n) == 0 && !memchr(raw.p, '\\', raw.n));
+	/* Text with escapes is longer than what it says, and at most six times. */
+	if (raw.n < s.n || raw.n > 6 * s.n)
+		return false;
+	while (p < end) {
+		char bytes[4] = {*p};
+		size_t n = 1;
+
+		if (*p == '\\')
+			n = read_escape(&p, end, bytes);
+		else
+			p++;
+		if (n > s.n - at || memcmp(s.p + at, bytes, n) != 0)
+			return false;
+		at += n;
+	}
+	return at == s.n;
+}
+
 bool cn_json_is(struct cn_json string, const char *s)
 {
-	struct cn_arena a = {0};
-	bool same;
+	return string.kind == CN_JSON_STRING && string.raw.n >= 2 &&
+	       says(cn_view(string.raw.p + 1, string.raw.n - 2), cn_view_str(s));
+}
 
-	if (string.kind != CN_JSON_STRING)
-		return false;
-	same = cn_view_is(cn_json_text(&a, string), s);
-	cn_arena_done(&a);
-	return same;
+bool cn_json_key_is(struct cn_view key, const char *name)
+{
+	return says(key, cn_view_str(name));
+}
+
+struct cn_json cn_json_get(struct cn_json object, const char *key)
+{
+	struct cn_json found = {{NULL, 0}, CN_JSON_NONE};
+
+	if (object.kind != CN_JSON_OBJECT)
+		return found;
+	for (struct cn_json_iter it = cn_json_iter(object); cn_json_next(&it);)
+		if (cn_json_key_is(it.key, key))
+			found = it.value;
+	return found;
+}
+
+struct cn_json cn_json_path(struct cn_json object, ...)
+{
+	va_list keys;
+	const char *key;
+
+	va_start(keys, object);
+	while ((key = va_arg(keys, const char *)))
+		object = cn_json_get(object, key);
+	va_end(keys);
+	return object;
 }
 
 bool cn_json_u64(struct cn_json number, uint64_t *ret)

@@ -4,21 +4,11 @@
  */
 #include "wire_impl.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static void add(struct cn_patches *ps, size_t at, size_t n, struct cn_view with)
 {
-	size_t i = ps->n;
-
-	while (i > 0 && ps->v[i - 1].at > at)
-		i--;
-	/* Two insertions at one place stand in the order they came. */
-	while (i < ps->n && n == 0 && ps->v[i].at == at && ps->v[i].n == 0)
-		i++;
-	if (i > 0 && ps->v[i - 1].at + ps->v[i - 1].n > at)
-		return;
-	if (i < ps->n && at + n > ps->v[i].at)
-		return;
 	if (ps->n == ps->cap) {
 		size_t cap = ps->cap ? 2 * ps->cap : 8;
 		struct cn_patch *v = cn_arena_alloc(ps->arena, cap * sizeof(*v));
@@ -28,9 +18,38 @@ static void add(struct cn_patches *ps, size_t at, size_t n, struct cn_view with)
 		ps->v = v;
 		ps->cap = cap;
 	}
-	memmove(&ps->v[i + 1], &ps->v[i], (ps->n - i) * sizeof(*ps->v));
-	ps->v[i] = (struct cn_patch){at, n, with};
+	ps->v[ps->n] = (struct cn_patch){at, n, ps->n, with};
 	ps->n++;
+}
+
+/* By place; there an insertion stands before a range, an outer range before an inner. */
+static int by_place(const void *pa, const void *pb)
+{
+	const struct cn_patch *a = pa, *b = pb;
+
+	if (a->at != b->at)
+		return a->at < b->at ? -1 : 1;
+	if (a->n != b->n && a->n && b->n)
+		return a->n > b->n ? -1 : 1;
+	if (a->n != b->n)
+		return a->n == 0 ? -1 : 1;
+	return a->order < b->order ? -1 : a->order > b->order;
+}
+
+/* Sorts the patches and forgets those that lie in another. */
+static void settle(struct cn_patches *ps)
+{
+	size_t kept = 0, end = 0;
+
+	if (ps->n)
+		qsort(ps->v, ps->n, sizeof(*ps->v), by_place);
+	for (size_t i = 0; i < ps->n; i++) {
+		if (ps->v[i].at < end)
+			continue;
+		end = ps->v[i].at + ps->v[i].n;
+		ps->v[kept++] = ps->v[i];
+	}
+	ps->n = kept;
 }
 
 void cn_patch_replace(struct cn_patches *ps, struct cn_view text, struct cn_view part,
@@ -38,14 +57,6 @@ void cn_patch_replace(struct cn_patches *ps, struct cn_view text, struct cn_view
 {
 	cn_assert(part.p >= text.p && part.p + part.n <= text.p + text.n);
 	add(ps, (size_t)(part.p - text.p), part.n, with);
-}
-
-static bool is_removed(const struct cn_view *wholes, size_t n, struct cn_view whole)
-{
-	for (size_t i = 0; i < n; i++)
-		if (wholes[i].p == whole.p)
-			return true;
-	return false;
 }
 
 /*
@@ -59,13 +70,15 @@ void cn_patch_remove(struct cn_patches *ps, struct cn_view text, struct cn_json 
 	    container.raw.p + 1; /* where the next run to remove would begin */
 	const char *run = NULL;  /* a run under way begins here */
 	bool kept = false;
+	size_t next = 0; /* of the wholes */
 
 	if (n == 0)
 		return;
 	for (struct cn_json_iter it = cn_json_iter(container); cn_json_next(&it);) {
 		const char *end = it.whole.p + it.whole.n;
 
-		if (is_removed(wholes, n, it.whole)) {
+		if (next < n && wholes[next].p == it.whole.p) {
+			next++;
 			if (!run)
 				run = from;
 		} else {
@@ -107,11 +120,12 @@ void cn_patch_insert(struct cn_patches *ps, struct cn_view text, struct cn_json 
 	add(ps, brace, 0, cn_arena_view(ps->arena, cn_buf_view(&b)));
 }
 
-struct cn_slices cn_patch_slices(const struct cn_patches *ps, struct cn_view text)
+struct cn_slices cn_patch_slices(struct cn_patches *ps, struct cn_view text)
 {
 	struct cn_slices s = {0};
 	size_t at = 0;
 
+	settle(ps);
 	s.v = cn_arena_alloc(ps->arena, (2 * ps->n + 1) * sizeof(*s.v));
 	for (size_t i = 0; i <= ps->n; i++) {
 		size_t until = i < ps->n ? ps->v[i].at : text.n;

@@ -36,12 +36,9 @@ static const char *const CN_SERVER_TOOLS[] = {
 
 static bool is_server_tool(struct cn_json tool)
 {
-	struct cn_json type = cn_json_get(tool, "type");
-	struct cn_view text;
+	CN_AUTO(cn_arena) a = {0};
+	struct cn_view text = cn_json_text(&a, cn_json_get(tool, "type"));
 
-	if (type.kind != CN_JSON_STRING || type.raw.n < 2)
-		return false;
-	text = cn_view(type.raw.p + 1, type.raw.n - 2);
 	for (size_t i = 0; i < sizeof(CN_SERVER_TOOLS) / sizeof(CN_SERVER_TOOLS[0]); i++)
 		if (cn_view_starts(text, cn_view_str(CN_SERVER_TOOLS[i])))
 			return true;
@@ -226,7 +223,7 @@ int cn_request_read(struct cn_arena *a, struct cn_view body,
 const struct cn_member *cn_request_member(const struct cn_request *r, const char *key)
 {
 	for (size_t i = r->n_members; i > 0; i--)
-		if (cn_view_is(r->members[i - 1].key, key))
+		if (cn_json_key_is(r->members[i - 1].key, key))
 			return &r->members[i - 1];
 	return NULL;
 }

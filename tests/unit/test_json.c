@@ -134,6 +134,46 @@ static void cursor_finds_the_last_of_a_key(void **state)
 	assert_int_equal(cn_json_get(v, "x").kind, CN_JSON_NONE);
 }
 
+/* A key with escapes is the key that a backend's parser will see. */
+static void keys_are_compared_as_they_read(void **state)
+{
+	static const struct {
+		const char *key, *name;
+		bool same;
+	} cases[] = {
+	    {"model", "model", true},
+	    {"mod\\u0065l", "model", true},
+	    {"\\u006D\\u006f\\u0064\\u0065\\u006C", "model", true},
+	    {"model\\u0000", "model", false},
+	    {"mode\\u006d", "model", false},
+	    {"mod\\u0065", "model", false},
+	    {"mod\\u0065ll", "model", false},
+	    {"a\\/b", "a/b", true},
+	    {"\\u00e9\\ud83d\\ude00", "\xc3\xa9\xf0\x9f\x98\x80", true},
+	    {"a\\nb", "a\nb", true},
+	    {"a\\nb", "a\\nb", false},
+	    {"", "", true},
+	    {"", "x", false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		CN_AUTO(cn_buf) text = {0};
+		struct cn_json v;
+
+		if (cn_json_key_is(cn_view_str(cases[i].key), cases[i].name) !=
+		    cases[i].same)
+			fail_msg("key %s, name %s: want %d", cases[i].key, cases[i].name,
+			         cases[i].same);
+		cn_buf_printf(&text, "{\"%s\":1,\"z\":\"%s\"}", cases[i].key, cases[i].key);
+		v = cn_json_root(cn_buf_view(&text));
+		assert_int_equal(cn_json_get(v, cases[i].name).kind == CN_JSON_NUMBER,
+		                 cases[i].same);
+		assert_int_equal(cn_json_is(cn_json_get(v, "z"), cases[i].name),
+		                 cases[i].same);
+	}
+}
+
 static void join(const struct cn_slices *s, struct cn_buf *b)
 {
 	for (size_t i = 0; i < s->n; i++)
@@ -214,6 +254,59 @@ static void insertions_and_replacements_compose(void **state)
 	                    "{\"a\":10,\"b\":{\"x\":true,\"y\":null},\"c\":3}");
 }
 
+/* Of patches that overlap the outer one stands, whichever came first. */
+static void outer_patches_win(void **state)
+{
+	struct cn_view text = CN_VIEW("[[1,2],3]");
+	struct cn_view one = cn_view(text.p + 2, 1), inner = cn_view(text.p + 1, 5);
+
+	(void)state;
+	for (int order = 0; order < 2; order++) {
+		CN_AUTO(cn_arena) a = {0};
+		CN_AUTO(cn_buf) got = {0};
+		struct cn_patches ps = {.arena = &a};
+		struct cn_slices s;
+
+		cn_patch_replace(&ps, text, order ? one : inner, CN_VIEW("7"));
+		cn_patch_replace(&ps, text, order ? inner : one, CN_VIEW("7"));
+		cn_patch_replace(&ps, text, inner, CN_VIEW("8"));
+		s = cn_patch_slices(&ps, text);
+		join(&s, &got);
+		assert_string_equal(cn_buf_cstr(&got), "[7,3]");
+	}
+}
+
+/* A peer says how many there are.  In the square of that this test would take hours. */
+static void many_removals_are_cheap(void **state)
+{
+	const size_t n = 1000000;
+	CN_AUTO(cn_arena) a = {0};
+	CN_AUTO(cn_buf) text = {0}, got = {0};
+	struct cn_patches ps = {.arena = &a};
+	struct cn_view *wholes = cn_arena_alloc(&a, n * sizeof(*wholes));
+	struct cn_slices s;
+	struct cn_json root;
+	size_t k = 0;
+
+	(void)state;
+	for (size_t i = 0; i < n; i++)
+		cn_buf_add_str(&text, i ? ",1" : "{\"z\":[1");
+	cn_buf_add_str(&text, "],\"a\":0,\"b\":0}");
+	root = cn_json_root(cn_buf_view(&text));
+	/* What stands behind is patched before. */
+	cn_patch_replace(&ps, cn_buf_view(&text), cn_json_get(root, "b").raw, CN_VIEW("2"));
+	for (struct cn_json_iter it = cn_json_iter(cn_json_get(root, "z"));
+	     cn_json_next(&it);)
+		if (it.index % 2)
+			wholes[k++] = it.whole;
+	cn_patch_remove(&ps, cn_buf_view(&text), cn_json_get(root, "z"), wholes, k);
+	s = cn_patch_slices(&ps, cn_buf_view(&text));
+	join(&s, &got);
+	assert_int_equal(got.n, text.n - 2 * k);
+	assert_int_equal(cn_json_check(cn_buf_view(&got), NULL), 0);
+	assert_true(cn_view_ends(cn_buf_view(&got), CN_VIEW("1,1],\"a\":0,\"b\":2}")));
+}
+
 /* Random edits of valid texts: whatever we take, an independent parser takes too. */
 static void agrees_with_an_independent_parser(void **state)
 {
@@ -254,8 +347,11 @@ int main(void)
 	    cmocka_unit_test(texts_are_unescaped_and_escaped),
 	    cmocka_unit_test(written_strings_are_always_valid),
 	    cmocka_unit_test(cursor_finds_the_last_of_a_key),
+	    cmocka_unit_test(keys_are_compared_as_they_read),
 	    cmocka_unit_test(removals_are_exact),
 	    cmocka_unit_test(insertions_and_replacements_compose),
+	    cmocka_unit_test(outer_patches_win),
+	    cmocka_unit_test(many_removals_are_cheap),
 	    cmocka_unit_test(agrees_with_an_independent_parser),
 	};
 

@@ -43,6 +43,9 @@ static void facts_are_read(void **state)
 	    {"{\"model\":\"m\",\"messages\":[{\"content\":\"\\\"type\\\":\\\"image\\\"\"}],"
 	     "\"container\":\"c\"}",
 	     false, false, false, false, true, 0, CN_CALLER_SIDE},
+	    {"{\"mod\\u0065l\":\"m\",\"messages\":[{}],\"str\\u0065am\":true,\"tools\":[{\"typ\\u0065\":"
+	     "\"web_s\\u0065arch_20250305\"}]}",
+	     true, false, true, false, false, 1, CN_CALLER_SIDE},
 	};
 
 	(void)state;
@@ -121,6 +124,7 @@ static bool drop_signed(void *self, struct cn_view raw)
 static void only_what_is_demanded_changes(void **state)
 {
 	static const char *const drop[] = {"context_management", "metadata"};
+	static const char *const drop_effort[] = {"output_config"};
 	static const struct {
 		const char *body;
 		struct cn_anthropic_edit edit;
@@ -150,6 +154,20 @@ static void only_what_is_demanded_changes(void **state)
 	     "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"q\"},{\"role\":"
 	     "\"assistant\",\"content\":[{\"type\":\"text\",\"text\":\"t\"}]},{\"role\":"
 	     "\"assistant\",\"content\":[{\"type\":\"thinking\",\"signature\":\"own\"}]}]}"},
+	    /* Keys with escapes are those keys, and a dropped member is not set. */
+	    {"{\"model\":\"m\",\"mod\\u0065l\":\"x\",\"messages\":[{}],\"m\\u0065tadata\":1,"
+	     "\"str\\u0065am\":false,\"max_tok\\u0065ns\":5,\"output_config\":{\"eff\\u006frt\":1}}",
+	     {.model = {"k", 1},
+	      .stream = true,
+	      .max_tokens = 9,
+	      .drop = drop,
+	      .n_drop = 2,
+	      .effort = {"low", 3}},
+	     "{\"model\":\"k\",\"mod\\u0065l\":\"k\",\"messages\":[{}],\"str\\u0065am\":true,"
+	     "\"max_tok\\u0065ns\":9,\"output_config\":{\"eff\\u006frt\":\"low\"}}"},
+	    {"{\"model\":\"m\",\"messages\":[{}]}",
+	     {.drop = drop_effort, .n_drop = 1, .effort = {"low", 3}},
+	     "{\"model\":\"m\",\"messages\":[{}]}"},
 	};
 
 	(void)state;
@@ -168,6 +186,35 @@ static void only_what_is_demanded_changes(void **state)
 	}
 }
 
+/* However many a message has, and however they are spelt. */
+static void all_foreign_thinking_goes(void **state)
+{
+	CN_AUTO(cn_arena) a = {0};
+	CN_AUTO(cn_buf) body = {0}, got = {0};
+	struct cn_anthropic_edit edit = {.drop_thinking = drop_signed};
+	struct cn_request r;
+	struct cn_slices s;
+
+	(void)state;
+	cn_buf_add_str(&body,
+	               "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":"
+	               "\"q\"},{\"role\":\"assistant\",\"content\":[");
+	for (int i = 0; i < 200; i++)
+		cn_buf_add_str(
+		    &body,
+		    "{\"type\":\"thinking\",\"signature\":\"foreign\"},"
+		    "{\"typ\\u0065\":\"thinkin\\u0067\",\"signature\":\"foreign\"},");
+	cn_buf_add_str(&body, "{\"type\":\"text\",\"text\":\"t\"}]}]}");
+	r = read_ok(&a, cn_buf_cstr(&body), NULL);
+	s = cn_anthropic_encode_request(&a, &r, &edit);
+	for (size_t i = 0; i < s.n; i++)
+		cn_buf_add_view(&got, s.v[i]);
+	assert_string_equal(
+	    cn_buf_cstr(&got),
+	    "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"q\"},{\"role\":"
+	    "\"assistant\",\"content\":[{\"type\":\"text\",\"text\":\"t\"}]}]}");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -175,8 +222,8 @@ int main(void)
 	    cmocka_unit_test(sessions_are_named),
 	    cmocka_unit_test(mistakes_have_the_apis_words),
 	    cmocka_unit_test(only_what_is_demanded_changes),
+	    cmocka_unit_test(all_foreign_thinking_goes),
 	};
 
-	cn_hash_setup();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
