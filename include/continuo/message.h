@@ -39,11 +39,12 @@ struct cn_request {
 	                        ids */
 	bool images;
 	enum cn_caller caller;
-	struct cn_view
-	    session; /* x-claude-code-session-id, else of metadata.user_id, else hash */
+	/* x-claude-code-session-id, else of metadata.user_id; else empty: app/reading.c
+	 * names it after the first message. */
+	struct cn_view session;
 	struct cn_view agent; /* x-claude-code-agent-id or empty */
 	struct cn_view parent_agent;
-	uint64_t estimate; /* input tokens, count/estimate.h; filled by the turn */
+	uint64_t estimate; /* input tokens, count/estimate.h; filled by app/reading.c */
 };
 
 /* What the head says of who calls; empty views when the header is missing. */

@@ -271,6 +271,19 @@ void cn_answer__error(struct cn_conn *c, int status, const char *type,
 void cn_answer__models(struct cn_client *client, struct cn_view path);
 void cn_answer__ready(struct cn_client *client);
 
+/* ---- reading.c: a body made into a request ---- */
+
+struct cn_reading {
+	struct cn_arena *arena;   /* borrowed: owns what is made */
+	struct cn_vault *vault;   /* borrowed */
+	struct cn_view body;      /* borrowed; outlives req */
+	struct cn_view owner;     /* borrowed */
+	struct cn_caller_ids ids; /* borrowed */
+	struct cn_request *req;   /* borrowed: what is read, with session and estimate */
+};
+/* Any thread that has the arena to itself.  CN_E_INVALID as cn_request_read(). */
+int cn_reading__run(struct cn_reading *r, struct cn_error *reterr) CN_MUST_CHECK;
+
 /* ---- count.c: count_tokens ---- */
 
 void cn_count__begin(struct cn_client *client, const struct cn_head *head,

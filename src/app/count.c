@@ -10,7 +10,6 @@
 
 #include "continuo/anthropic.h"
 #include "continuo/clock.h"
-#include "continuo/estimate.h"
 #include "continuo/ids.h"
 
 #include <stdlib.h>
@@ -68,7 +67,7 @@ static void answer(struct cn_count_call *call)
 	} else {
 		fields[2].value = CN_VIEW("none");
 		cn_buf_add_char(&body, '{');
-		cn_json_add_u64(&body, "input_tokens", cn_estimate_request(&call->req));
+		cn_json_add_u64(&body, "input_tokens", call->req.estimate);
 		cn_buf_add_char(&body, '}');
 	}
 	client->count = NULL;
@@ -148,17 +147,25 @@ static bool forward(struct cn_count_call *call, const struct cn_plan *plan)
 	return false;
 }
 
+static struct cn_view owner_of(const struct cn_client *client)
+{
+	return client->token ? cn_view_str(client->token->owner) : CN_VIEW("local");
+}
+
 static int make_plan(struct cn_count_call *call, const struct cn_head *head,
                      struct cn_plan *ret, struct cn_error *err)
 {
 	struct cn_shared *sh = call->client->worker->shared;
 	const struct cn_token *token = call->client->token;
 	const struct cn_chain *chain =
-	    token ? cn_policy_chain(call->policy, cn_view_str(token->chain)) : NULL;
+	    token && token->chain[0]
+		? cn_policy_chain(call->policy, cn_view_str(token->chain))
+		: NULL;
 	struct cn_match_input in = {.request = &call->req,
-	                            .owner = cn_view_str(token ? token->owner : "local"),
+	                            .owner = owner_of(call->client),
 	                            .header = header_of,
-	                            .self = head};
+	                            .self = head,
+	                            .minute_of_day = cn_clock_minute_of_day()};
 	int bad;
 
 	uv_mutex_lock(&sh->health_lock);
@@ -174,6 +181,10 @@ void cn_count__begin(struct cn_client *client, const struct cn_head *head,
 	struct cn_worker *w = client->worker;
 	struct cn_plan plan = {0};
 	struct cn_error err = {0};
+	struct cn_reading reading = {.arena = &call->arena,
+	                             .vault = w->shared->vault,
+	                             .owner = owner_of(client),
+	                             .req = &call->req};
 
 	cn_list_init(&call->link);
 	cn_list_append(&w->counts, &call->link);
@@ -182,14 +193,13 @@ void cn_count__begin(struct cn_client *client, const struct cn_head *head,
 	call->policy = cn_shared__policy(w->shared);
 	call->request_id = cn_id_request(&call->arena);
 	cn_forward__read(&call->arena, head, cn_forward__token(head), &call->forward);
-	if (cn_request_read(&call->arena, cn_buf_view(&call->body),
-	                    &(struct cn_caller_ids){0}, &call->req, &err)) {
+	reading.body = cn_buf_view(&call->body);
+	if (cn_reading__run(&reading, &err)) {
 		cn_answer__error(client->conn, 400, "invalid_request_error",
 		                 cn_view_str(err.message), 0, false);
 		call_free(call);
 		return;
 	}
-	call->req.estimate = cn_estimate_request(&call->req);
 	client->count = call;
 	/* A worker that closes has no transfers any more. */
 	if (w->stage == CN_WORKER_CLOSING || make_plan(call, head, &plan, &err) ||

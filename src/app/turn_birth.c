@@ -9,12 +9,10 @@
 
 #include "continuo/clock.h"
 #include "continuo/counters.h"
-#include "continuo/estimate.h"
 #include "continuo/ids.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #define CN_MEMORY_FULL 75 /* per cent of the memory limit: no new turns */
 
@@ -42,15 +40,6 @@ static struct cn_view header_of(const void *self, const char *name)
 		if (cn_view_is(t->fields[i].name, name))
 			return t->fields[i].value;
 	return (struct cn_view){NULL, 0};
-}
-
-static int minute_of_day(void)
-{
-	time_t now = (time_t)(cn_clock_wall_ms() / 1000);
-	struct tm tm;
-
-	localtime_r(&now, &tm);
-	return tm.tm_hour * 60 + tm.tm_min;
 }
 
 /* Keeps what the turn needs of the head after the connection has forgotten it. */
@@ -130,18 +119,22 @@ static void refuse(struct cn_turn *t, int status, const char *type, struct cn_vi
 
 static int read_request(struct cn_turn *t, struct cn_error *err)
 {
-	struct cn_caller_ids ids = {
-	    .session = header_of(t, "x-claude-code-session-id"),
-	    .agent = header_of(t, "x-claude-code-agent-id"),
-	    .parent_agent = header_of(t, "x-claude-code-parent-agent-id"),
+	struct cn_reading reading = {
+	    .arena = &t->arena,
+	    .vault = t->worker->shared->vault,
+	    .body = cn_buf_view(&t->body),
+	    .owner = t->owner,
+	    .ids = {.session = header_of(t, "x-claude-code-session-id"),
+	            .agent = header_of(t, "x-claude-code-agent-id"),
+	            .parent_agent = header_of(t, "x-claude-code-parent-agent-id")},
+	    .req = &t->req,
 	};
-	int bad = cn_request_read(&t->arena, cn_buf_view(&t->body), &ids, &t->req, err);
+	int bad = cn_reading__run(&reading, err);
 
 	if (bad)
 		return bad;
 	if (!t->req.has_max_tokens)
 		return cn_fail(err, CN_E_INVALID, "max_tokens: Field required");
-	t->req.estimate = cn_estimate_request(&t->req);
 	return 0;
 }
 
@@ -152,7 +145,7 @@ static int make_plan(struct cn_turn *t, struct cn_error *err)
 	                            .owner = t->owner,
 	                            .header = header_of,
 	                            .self = t,
-	                            .minute_of_day = minute_of_day()};
+	                            .minute_of_day = cn_clock_minute_of_day()};
 	int bad;
 
 	if (t->token && t->token->chain[0]) {

@@ -35,6 +35,14 @@ uint64_t cn_clock_wall_ms(void)
 	return read_clock(CLOCK_REALTIME, 1000);
 }
 
+int cn_clock_minute_of_day(void)
+{
+	time_t now = time(NULL);
+	struct tm tm;
+
+	return localtime_r(&now, &tm) ? tm.tm_hour * 60 + tm.tm_min : 0;
+}
+
 struct civil {
 	uint64_t year, month, day; /* month and day from 1 */
 	uint64_t hour, minute, second, ms;

@@ -11,9 +11,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "continuo/clock.h"
 #include "continuo/estimate.h"
 #include "continuo/plan.h"
 
@@ -88,12 +88,10 @@ static int check_headers(const struct explain *o, struct cn_error *reterr)
 static int minute_of(const char *text, int *ret, struct cn_error *reterr)
 {
 	struct cn_view rest = cn_view_str(text), hour;
-	time_t now = time(NULL);
-	struct tm tm;
 	uint64_t h, m;
 
 	if (!text) {
-		*ret = localtime_r(&now, &tm) ? tm.tm_hour * 60 + tm.tm_min : 0;
+		*ret = cn_clock_minute_of_day();
 		return 0;
 	}
 	if (!cn_view_split(&rest, ':', &hour) || !cn_view_u64(hour, &h) ||

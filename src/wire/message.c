@@ -91,19 +91,10 @@ static struct cn_view session_of(struct cn_arena *a, const struct cn_request *r)
 {
 	struct cn_json user = cn_json_get(member(r, "metadata"), "user_id");
 	struct cn_view text = cn_json_text(a, user), session = {NULL, 0};
-	struct cn_json_iter first = cn_json_iter(r->messages);
-	struct cn_hash h;
-	CN_AUTO(cn_buf) hex = {0};
 
 	if (text.n && text.p[0] == '{' && cn_json_check(text, NULL) == 0)
 		session = cn_json_text(a, cn_json_get(cn_json_root(text), "session_id"));
-	if (session.n)
-		return session;
-	(void)cn_json_next(&first);
-	h = cn_hash_bytes(first.value.raw);
-	cn_buf_add_str(&hex, "first-");
-	cn_hex(&hex, h.b, 12);
-	return cn_arena_view(a, cn_buf_view(&hex));
+	return session;
 }
 
 /* Foreign ids become part of keys and listings: short, and printable. */

@@ -23,7 +23,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	struct cn_request r, again;
 	struct cn_slices s;
 
-	cn_hash_setup();
 	if (cn_request_read(&a, cn_view((const char *)p, n), &(struct cn_caller_ids){0}, &r,
 	                    NULL))
 		return 0;

@@ -10,7 +10,7 @@ import sys
 import threading
 
 import harness
-from harness import Router, post, request_body, same, scene, until
+from harness import Edited, Router, post, request_body, same, scene, until
 
 
 class Backend:
@@ -90,24 +90,6 @@ def quietly(call):
     """Calls it for what it does; it may be cut off."""
     with contextlib.suppress(Exception):
         call(name='u')
-
-
-class Edited(Router):
-    """Its policy has some words replaced."""
-
-    def __init__(self, home, ports, words):
-        self.words = words
-        super().__init__(home, ports)
-
-    def write_policy(self, ports, fallback=harness.SHORT, extra=''):
-        super().write_policy(ports, fallback, extra)
-        path = f'{self.home}/policy.yaml'
-        with open(path, encoding='utf-8') as f:
-            text = f.read()
-        for old, new in self.words.items():
-            text = text.replace(old, new)
-        with open(path, 'w', encoding='utf-8') as f:
-            f.write(text)
 
 
 ONE_WORKER = {'workers: 2': 'workers: 1'}

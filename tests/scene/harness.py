@@ -144,6 +144,24 @@ class Router:
             raise AssertionError(f'the router ended with {code}: {self.text()[-3000:]}')
 
 
+class Edited(Router):
+    """Its policy has some words replaced."""
+
+    def __init__(self, home, ports, words):
+        self.words = words
+        super().__init__(home, ports)
+
+    def write_policy(self, ports, fallback=SHORT, extra=''):
+        super().write_policy(ports, fallback, extra)
+        path = f'{self.home}/policy.yaml'
+        with open(path, encoding='utf-8') as f:
+            text = f.read()
+        for old, new in self.words.items():
+            text = text.replace(old, new)
+        with open(path, 'w', encoding='utf-8') as f:
+            f.write(text)
+
+
 class Answer:
     """A response read to its end: status, headers, body, and the stream's events if it is one."""
 

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <time.h>
 
 #include <cmocka.h>
@@ -84,6 +85,22 @@ static void parses_every_form_that_peers_send(void **state)
 	}
 }
 
+static void minutes_are_of_the_local_day(void **state)
+{
+	int before, local, after;
+
+	(void)state;
+	/* Five hours and a half east of Greenwich; the minute may end while we look. */
+	assert_int_equal(setenv("TZ", "TEST-05:30", 1), 0);
+	tzset();
+	do {
+		before = (int)(cn_clock_wall_ms() / 60000 % 1440);
+		local = cn_clock_minute_of_day();
+		after = (int)(cn_clock_wall_ms() / 60000 % 1440);
+	} while (before != after);
+	assert_int_equal(local, (before + 330) % 1440);
+}
+
 static void refuses_what_is_no_date(void **state)
 {
 	static const char *const cases[] = {
@@ -139,6 +156,7 @@ int main(void)
 	    cmocka_unit_test(parses_every_form_that_peers_send),
 	    cmocka_unit_test(refuses_what_is_no_date),
 	    cmocka_unit_test(monotonic_clock_agrees_with_itself),
+	    cmocka_unit_test(minutes_are_of_the_local_day),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
