@@ -16,6 +16,9 @@ struct cn_anthropic_edit {
 	bool keep_stream;      /* leave "stream" alone (count_tokens has none) */
 	uint64_t max_tokens;   /* 0: leave; else replace (the caller clamped it) */
 	struct cn_view effort; /* empty: leave; else output_config.effort */
+	/* Raw messages to put behind the last one, without a comma at either end; empty:
+	 * none. */
+	struct cn_view append;
 	/* Top-level members to remove: names, n of them (a preset's strip list). */
 	const char *const *drop;
 	size_t n_drop;

@@ -13,6 +13,7 @@
 	X(TURNS_FAILED, "turns_failed", "turns that ended with an error")                \
 	X(TURNS_CANCELLED, "turns_cancelled", "turns whose client went away")            \
 	X(FALLBACKS, "fallbacks", "turns that needed more than one attempt")             \
+	X(CONTINUATIONS, "continuations", "answers lost mid-stream that went on")        \
 	X(ATTEMPTS, "attempts", "upstream calls made")                                   \
 	X(ATTEMPTS_FAILED, "attempts_failed", "upstream calls that failed")              \
 	X(TURNS_GIVEN_UP, "turns_given_up", "turns ended because memory ran out")        \

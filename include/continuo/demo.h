@@ -50,6 +50,24 @@
 	X(DELAY, "delay", "answers after N ms")                                           \
 	X(FILE, "file", "plays a recorded answer: file PATH")
 
+/* How a model goes on with an answer that broke off: way=WORD on any step. */
+#define CN_WAYS(X)                                                       \
+	X(EXACT, "exact", "repeats the last words, as it was asked to")  \
+	X(QUOTES, "quotes", "repeats them with other quotes and spaces") \
+	X(LONGER, "longer", "repeats more than that")                    \
+	X(RESTART, "restart", "says all of it again")                    \
+	X(INTRO, "intro", "says that it continues first")                \
+	X(IGNORES, "ignores", "says something else")                     \
+	X(TOOL, "tool", "goes straight to the tool call")                \
+	X(NOTHING, "nothing", "repeats the last words and ends")         \
+	X(FLOOD, "flood", "repeats the last words two thousand times")
+
+enum cn_way {
+#define X(symbol, word, text) CN_WAY_##symbol,
+	CN_WAYS(X)
+#undef X
+};
+
 enum cn_step_kind {
 #define X(symbol, word, text) CN_STEP_##symbol,
 	CN_STEPS(X)
@@ -62,6 +80,7 @@ struct cn_step {
 	uint64_t retry_after; /* seconds; 0: none */
 	struct cn_view type;  /* error type; empty: by the status */
 	struct cn_view message, path;
+	enum cn_way way;
 	uint64_t times; /* UINT64_MAX: always */
 };
 const char *cn_step_word(enum cn_step_kind kind);
@@ -76,20 +95,25 @@ int cn_script_parse(struct cn_arena *a, struct cn_view text, struct cn_step **re
 /* ---- task.c: the answer to one request of the task ---- */
 
 /*
- * The task is told in the prompt: "CONTINUO-TASK steps=N dir=PATH".  The answer to a
- * request with i tool results is the call of Write for step i+1, or the final text after
- * the last; a request without tools or without the task gets a short text.  What the
- * request alone says decides, so that any model can go on from any other's work.
+ * The task is told in the prompt: "CONTINUO-TASK steps=N dir=PATH [words=N] [calls=N]
+ * [think=1]".  The answer to a request with i tool results is the call of Write for step
+ * i+1 (calls of them at once), or the final text after the last; words makes the text
+ * longer, think begins with thinking; a request without tools or without the task gets a
+ * short text.  What the request alone says decides, so that any model can go on from any
+ * other's work: also from an answer of which only the beginning was given.
  */
 struct cn_task_answer {
-	struct cn_view text;       /* in arena */
-	struct cn_view tool;       /* name; empty: no call */
-	struct cn_view tool_input; /* JSON */
+	struct cn_view text;    /* in arena; empty: none */
+	struct cn_view tool;    /* name; empty: no call */
+	struct cn_view *inputs; /* in arena: JSON, one a call */
+	size_t n_inputs;
+	bool thinks, goes_on; /* goes_on: it was asked to continue */
 	bool stream;
 	struct cn_view model;
 };
 /* false when body is no Messages request. */
-bool cn_task_answer(struct cn_arena *a, struct cn_view body, struct cn_task_answer *ret);
+bool cn_task_answer(struct cn_arena *a, struct cn_view body, enum cn_way way,
+                    struct cn_task_answer *ret);
 /* How an answer is spoiled on purpose. */
 struct cn_task_spoil {
 	bool bad_tool, unknown_tool, no_stop, refusal, empty, no_names, crlf;

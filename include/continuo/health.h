@@ -25,6 +25,14 @@ struct cn_health *cn_health_free(struct cn_health *h); /* returns NULL */
 uint64_t cn_health_report(struct cn_health *h, const struct cn_candidate *c,
                           const struct cn_outcome *o, uint64_t now_ms);
 
+/* What the model itself said when it refused; 0: nothing. */
+struct cn_learned {
+	bool no_prefill;
+	uint64_t window, ceiling; /* tokens */
+};
+struct cn_learned cn_health_learned(const struct cn_health *h,
+                                    const struct cn_candidate *c);
+
 struct cn_readiness {
 	uint64_t at_ms;    /* when it is ready; now_ms or less: now */
 	bool only_breaker; /* held by nothing but a breaker: tried rather than waited for */

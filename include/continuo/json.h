@@ -121,6 +121,10 @@ void cn_patch_remove(struct cn_patches *ps, struct cn_view text, struct cn_json 
 void cn_patch_insert(struct cn_patches *ps, struct cn_view text, struct cn_json object,
                      const char *key, struct cn_view raw);
 
+/* Adds elements (raw, without a comma at either end) behind the last one of array. */
+void cn_patch_append(struct cn_patches *ps, struct cn_view text, struct cn_json array,
+                     struct cn_view raw);
+
 /* A text as slices in order; what a request body is on its way out. */
 struct cn_slices {
 	struct cn_view *v; /* in arena */

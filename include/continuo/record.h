@@ -27,7 +27,10 @@ struct cn_block_record {
 	uint64_t index;
 	struct cn_view type;  /* text, thinking, tool_use, … */
 	struct cn_view model; /* "backend/model" */
-	uint64_t bytes;       /* of text, thinking or input */
+	/* How it joins the piece before it in the same block (joint.h); empty: it begins
+	 * one. */
+	struct cn_view joint;
+	uint64_t bytes; /* of text, thinking or input */
 	struct cn_view id,
 	    original_id; /* of a tool call: the client's, the backend's if it differs */
 	bool whole;      /* content_block_stop was delivered */

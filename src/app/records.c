@@ -80,17 +80,27 @@ static void add_block(void *self, const struct cn_block *block)
 	    [CN_BLOCK_OTHER] = "other",
 	};
 
-	if (r->blocks)
-		r->blocks[r->n_blocks] = (struct cn_block_record){
-		    .index = block->index,
-		    .type = cn_view_str(types[block->type]),
-		    .model = cn_view_str(block->model),
-		    .bytes = block->body.n,
-		    .id = block->id,
-		    .original_id = block->origin_id,
-		    .whole = block->whole,
-		};
-	r->n_blocks++;
+	/* One record a piece: where another model went on is a piece of its own. */
+	for (size_t i = 0; i <= block->n_parts; i++) {
+		const struct cn_part *part = i ? &block->parts[i - 1] : NULL;
+		size_t from = part ? part->at : 0;
+		size_t to = i < block->n_parts ? block->parts[i].at : block->body.n;
+		const struct cn_author *by = part ? part->author : block->author;
+
+		if (r->blocks)
+			r->blocks[r->n_blocks] = (struct cn_block_record){
+			    .index = block->index,
+			    .type = cn_view_str(types[block->type]),
+			    .model = cn_view_str(by->model),
+			    .joint =
+				cn_view_str(part ? cn_joint_found_name(part->found) : ""),
+			    .bytes = to - from,
+			    .id = block->id,
+			    .original_id = block->origin_id,
+			    .whole = block->whole,
+			};
+		r->n_blocks++;
+	}
 }
 
 static void add_blocks(struct cn_turn *t, struct cn_turn_record *r)
@@ -108,7 +118,7 @@ static bool add_answer(struct cn_turn *t, struct cn_batch *batch, struct cn_turn
 	CN_AUTO(cn_buf) message = {0};
 	struct cn_node node;
 
-	if (cn_splice_ledger(t->splice).n_given == 0)
+	if (cn_splice_given(t->splice) == 0)
 		return false;
 	cn_buf_add_str(&message, "{\"role\":\"assistant\",\"content\":");
 	cn_splice_content(t->splice, false, &message);
@@ -167,7 +177,7 @@ static struct cn_turn_record record_of(struct cn_turn *t)
 	                         : CN_VIEW("none"),
 	    .stop_reason =
 		error ? (struct cn_view){NULL, 0} : cn_splice_stop_reason(t->splice),
-	    .usage = *cn_splice_usage(t->splice),
+	    .usage = cn_splice_total(t->splice),
 	    .stream = t->req.stream,
 	    .body_hash = t->job->body_hash,
 	    .attempts = t->records,

@@ -9,9 +9,13 @@
  *              |  ^ \___ none left ______________
  *              v  | failed, may be retried       \
  *            TRYING ----- whole answer, error --> DRAINING --> CLOSED
- *              | proved itself (the commit point)   ^
- *              v                                    |
- *          STREAMING ----- end, or lost ------------+
+ *              | proved itself (the commit point)  ^  ^
+ *              v                                   |  |
+ *          STREAMING ----- end, finished as it is -+  |
+ *            |   ^ first new text                     |
+ *            v   |                                    |
+ *          CONTINUING ---- finished, none left -------+
+ *           lost: the next candidate goes on
  *
  * Owns the attempt, the splice and the plan; holds no bytes of the answer.  Runs on the
  * turn's worker.  Nothing else in the program may decide that a turn is committed.
@@ -47,7 +51,8 @@ static bool move_is_legal(enum cn_turn_state from, enum cn_turn_state to)
 		CN_BIT(TRYING) | CN_BIT(RESTING) | CN_BIT(DRAINING) | CN_BIT(CLOSED),
 	    [CN_TURN_TRYING] =
 		CN_BIT(STREAMING) | CN_BIT(PLANNING) | CN_BIT(DRAINING) | CN_BIT(CLOSED),
-	    [CN_TURN_STREAMING] = CN_BIT(DRAINING) | CN_BIT(CLOSED),
+	    [CN_TURN_STREAMING] = CN_BIT(CONTINUING) | CN_BIT(DRAINING) | CN_BIT(CLOSED),
+	    [CN_TURN_CONTINUING] = CN_BIT(STREAMING) | CN_BIT(DRAINING) | CN_BIT(CLOSED),
 	    [CN_TURN_RESTING] = CN_BIT(PLANNING) | CN_BIT(DRAINING) | CN_BIT(CLOSED),
 	    [CN_TURN_DRAINING] = CN_BIT(CLOSED),
 	    [CN_TURN_CLOSED] = 0,
@@ -77,6 +82,9 @@ static uint64_t nearest(const struct cn_turn *t)
 		break;
 	case CN_TURN_STREAMING:
 		at = UINT64_MAX; /* committed: the attempt's own timers bound it */
+		break;
+	case CN_TURN_CONTINUING:
+		at = t->attempt ? UINT64_MAX : t->rest_until_ms;
 		break;
 	case CN_TURN_DRAINING:
 		at = t->store_until_ms;
@@ -161,7 +169,7 @@ static bool fallback_on(const struct cn_turn *t, enum cn_class class)
  * What a well-formed answer that gave the client nothing amounts to.  These are failures
  * only where the policy says so; before the commit they cost nothing but the next attempt.
  */
-static enum cn_class judge(const struct cn_turn *t)
+static enum cn_class judge(struct cn_turn *t)
 {
 	struct cn_view reason = cn_splice_stop_reason(t->splice);
 	const struct cn_usage *used = cn_splice_usage(t->splice);
@@ -172,15 +180,17 @@ static enum cn_class judge(const struct cn_turn *t)
 		class = used->has_output && used->output >= t->req.max_tokens
 		            ? CN_CLASS_OK
 		            : CN_CLASS_OUTPUT_CEILING;
+	else if (cn_turn__cut_short(t))
+		class = CN_CLASS_OUTPUT_CEILING;
 	else if (cn_splice_empty(t->splice))
 		class = t->req.has_max_tokens && t->req.max_tokens == 0 ? CN_CLASS_OK
 		                                                        : CN_CLASS_EMPTY;
-	else if (cn_view_is(reason, "refusal"))
+	else if (cn_view_is(reason, "refusal") && !cn_splice_committed(t->splice))
 		class = CN_CLASS_CONTENT_REFUSAL;
-	else if (cn_view_is(reason, "model_context_window_exceeded") &&
-	         cn_splice_ledger(t->splice).n_given == 0 &&
-	         !cn_splice_proved(t->splice, 0))
+	else if (cn_view_is(reason, "model_context_window_exceeded"))
 		class = CN_CLASS_CONTEXT_OVERFLOW;
+	else if (cn_turn__weak(t))
+		class = CN_CLASS_WEAK;
 	return class != CN_CLASS_OK && fallback_on(t, class) ? class : CN_CLASS_OK;
 }
 
@@ -218,7 +228,7 @@ static void end_refused(struct cn_turn *t)
 	                       .stop_reason = CN_VIEW("refusal")};
 	struct cn_event stop = {.kind = CN_EV_MESSAGE_STOP};
 
-	cn_splice_begin(t->splice, cn_turn__name(t, t->candidate), cn_clock_ms());
+	cn_splice_begin(t->splice, cn_turn__author(t));
 	(void)cn_splice_feed(t->splice, &why, 0); /* nothing of it can be malformed */
 	(void)cn_splice_feed(t->splice, &stop, 0);
 	cn_splice_commit(t->splice);
@@ -255,6 +265,18 @@ static void on_head(void *self, const struct cn_field_list *fields);
 static void on_idle(void *self);
 static void on_end(void *self, const struct cn_outcome *outcome);
 
+/* The splice begins anew, or goes on; a phrase when it cannot. */
+static const char *begin_splice(struct cn_turn *t)
+{
+	if (!cn_splice_committed(t->splice)) {
+		cn_splice_begin(t->splice, cn_turn__author(t));
+		return NULL;
+	}
+	return cn_splice_continue(t->splice, cn_turn__author(t), cn_turn__how(t))
+	           ? NULL
+	           : "the memory budget is used up";
+}
+
 /* Starts an attempt at the candidate that next names; false: it could not even be started.
  */
 static bool try_next(struct cn_turn *t, const struct cn_next *next)
@@ -271,78 +293,144 @@ static bool try_next(struct cn_turn *t, const struct cn_next *next)
 	t->repair = next->repair ? t->outcomes[t->n_tried - 1] : (struct cn_outcome){0};
 	t->candidate = next->candidate;
 	t->attempt_ms = cn_clock_ms();
-	cn_splice_begin(t->splice, cn_turn__name(t, t->candidate), t->attempt_ms);
+	failed.class = CN_CLASS_MALFORMED_STREAM;
+	failed.no_cooldown = true;
+	failed.reason = begin_splice(t);
 	cn_count(CN_CT_ATTEMPTS);
 	cn_trace(CN_TR_ATTEMPT_START, t->number, t->n_tried + 1,
 	         cn_view_str(cn_turn__name(t, t->candidate)));
-	if (cn_turn__try(t, owner, &failed))
+	if (!failed.reason && cn_turn__try(t, owner, &failed))
 		return true;
 	cn_turn__note(t, t->candidate, &failed);
 	return false;
 }
 
+/* The end of a stream that nobody goes on with. */
+static void end_lost(struct cn_turn *t)
+{
+	const struct cn_outcome *last = t->n_tried ? &t->outcomes[t->n_tried - 1] : NULL;
+
+	t->attempt = cn_attempt_cancel(t->attempt);
+	if (cn_splice_fate(t->splice) == CN_FATE_TOOL_USE) {
+		t->end = CN_END_TOOL_USE;
+	} else if (cn_splice_deliverable(t->splice)) {
+		cn_splice_deliver(t->splice);
+		t->end = CN_END_ANSWER;
+	} else {
+		t->end = CN_END_ERROR;
+		t->ending =
+		    cn_ending_in_stream(&t->arena, cn_turn__name(t, t->candidate), last);
+	}
+	turn_enter(t, CN_TURN_DRAINING);
+}
+
+/* None is left. */
+static void end_plan(struct cn_turn *t, const struct cn_next *next)
+{
+	if (t->state == CN_TURN_CONTINUING)
+		end_lost(t);
+	else
+		end_with_error(t, next);
+}
+
 static void rest(struct cn_turn *t, uint64_t until_ms)
 {
 	t->rest_until_ms = until_ms;
-	turn_enter(t, CN_TURN_RESTING);
+	if (t->state == CN_TURN_CONTINUING)
+		arm(t);
+	else
+		turn_enter(t, CN_TURN_RESTING);
 }
 
-/* Entering PLANNING: the next candidate, or a rest, or the end. */
-static void plan(struct cn_turn *t)
+/* Whom to try now, taken for this turn if there is somebody. */
+static struct cn_next next_of(struct cn_turn *t, uint64_t now)
 {
 	struct cn_shared *sh = t->worker->shared;
-	uint64_t now = cn_clock_ms(), max_wait = t->plan.fallback->max_wait_ms;
-	struct cn_next next;
+	bool resuming = t->state == CN_TURN_CONTINUING;
+	uint64_t max_wait = t->plan.fallback->max_wait_ms;
+	uint64_t until = t->wait_until_ms         ? t->wait_until_ms
+	                 : max_wait == CN_FOREVER ? UINT64_MAX
+	                                          : now + max_wait;
+	struct cn_next next = {.kind = CN_NEXT_NONE};
 
-	if (!take_place(t)) {
-		if (now >= t->started_ms + CN_QUEUE_MS)
-			end_with_error(t, NULL);
-		else
-			rest(t, now + 50);
-		return;
+	if (t->n_tried == CN_ATTEMPTS_MAX - 1 || (resuming && t->resumes_left == 0))
+		return next;
+	uv_mutex_lock(&sh->health_lock);
+	if (resuming && t->same_goes_on)
+		next = (struct cn_next){.kind = CN_NEXT_TRY, .candidate = t->candidate};
+	else
+		next = cn_plan_next(resuming ? &t->resume : &t->plan, sh->health, t->tried,
+		                    t->n_tried, now, until);
+	if (next.kind == CN_NEXT_TRY &&
+	    !cn_health_take(sh->health, next.candidate, next.is_retry, now)) {
+		next.kind = CN_NEXT_WAIT;
+		next.ready_at_ms = now + 50;
+	} else if (next.kind == CN_NEXT_WAIT) {
+		t->wait_until_ms = until;
 	}
-	for (;;) {
-		bool taken = true;
+	uv_mutex_unlock(&sh->health_lock);
+	return next;
+}
 
-		if (t->n_tried == CN_ATTEMPTS_MAX - 1)
-			break;
-		uv_mutex_lock(&sh->health_lock);
-		next = cn_plan_next(&t->plan, sh->health, t->tried, t->n_tried, now,
-		                    t->wait_until_ms         ? t->wait_until_ms
-		                    : max_wait == CN_FOREVER ? UINT64_MAX
-		                                             : now + max_wait);
-		if (next.kind == CN_NEXT_TRY)
-			taken =
-			    cn_health_take(sh->health, next.candidate, next.is_retry, now);
-		uv_mutex_unlock(&sh->health_lock);
+/* Entering PLANNING, or going on: the next candidate, or a rest, or the end. */
+static void plan(struct cn_turn *t)
+{
+	struct cn_next next;
+	uint64_t now;
+
+	for (;;) {
+		now = cn_clock_ms();
+		if (!take_place(t)) {
+			if (now >= t->started_ms + CN_QUEUE_MS)
+				end_with_error(t, NULL);
+			else
+				rest(t, now + 50);
+			return;
+		}
+		next = next_of(t, now);
 		if (next.kind == CN_NEXT_WAIT) {
-			if (!t->wait_until_ms)
-				t->wait_until_ms =
-				    max_wait == CN_FOREVER ? UINT64_MAX : now + max_wait;
 			rest(t, next.ready_at_ms);
 			return;
 		}
 		if (next.kind == CN_NEXT_NONE)
 			break;
-		if (!taken) {
-			rest(t, now + 50);
-			return;
-		}
-		if (try_next(t, &next)) {
+		if (t->state == CN_TURN_CONTINUING)
+			t->resumes_left--;
+		t->same_goes_on = false;
+		if (!try_next(t, &next))
+			continue;
+		if (t->state == CN_TURN_CONTINUING)
+			arm(t);
+		else
 			turn_enter(t, CN_TURN_TRYING);
-			return;
-		}
+		return;
 	}
-	end_with_error(t, &next);
+	end_plan(t, &next);
 }
 
-/* Entering STREAMING is the commit point. */
+/* Entering CONTINUING: what is given is closed to nobody but those who may go on. */
+static void go_on(struct cn_turn *t)
+{
+	cn_turn__plan_resume(t);
+	t->wait_until_ms = 0;
+	cn_count(CN_CT_CONTINUATIONS);
+	plan(t);
+}
+
+/* Entering STREAMING for the first time is the commit point; then, the joint. */
 static void commit(struct cn_turn *t)
 {
-	cn_pressure__leave(&t->weight);
-	cn_splice_commit(t->splice);
-	t->first_byte_ms = cn_clock_ms() - t->started_ms;
-	cn_turn__tell_head(t, cn_view_str(cn_turn__name(t, t->candidate)));
+	struct cn_view used = cn_view_str(cn_turn__name(t, t->candidate));
+
+	if (cn_splice_committed(t->splice)) {
+		cn_turn__tell_joint(t, used);
+	} else {
+		cn_pressure__leave(&t->weight);
+		cn_splice_commit(t->splice);
+		t->first_byte_ms = cn_clock_ms() - t->started_ms;
+		if (t->req.stream)
+			cn_turn__tell_head(t, used);
+	}
 	cn_turn__flush(t);
 }
 
@@ -373,7 +461,7 @@ static void log_end(struct cn_turn *t)
 	bool ok = t->end == CN_END_ANSWER || t->end == CN_END_TOOL_USE;
 	struct cn_view used =
 	    t->candidate ? cn_view_str(cn_turn__name(t, t->candidate)) : CN_VIEW("none");
-	const struct cn_usage *u = cn_splice_usage(t->splice);
+	struct cn_usage u = cn_splice_total(t->splice);
 
 	cn_count(ends[t->end].counter);
 	if (t->n_tried > 1)
@@ -385,8 +473,8 @@ static void log_end(struct cn_turn *t)
 	       CN_STR(CHAIN, t->plan.chain ? t->plan.chain->name : ""),
 	       CN_TEXT(ATTEMPTS, cn_turn__attempts_text(t, false)),
 	       CN_NUM(MS, cn_clock_ms() - t->started_ms),
-	       CN_NUM(FIRST_BYTE_MS, t->first_byte_ms), CN_NUM(INPUT_TOKENS, u->input),
-	       CN_NUM(OUTPUT_TOKENS, u->output),
+	       CN_NUM(FIRST_BYTE_MS, t->first_byte_ms), CN_NUM(INPUT_TOKENS, u.input),
+	       CN_NUM(OUTPUT_TOKENS, u.output),
 	       CN_TEXT(STOP_REASON, ok ? cn_splice_stop_reason(t->splice) : CN_VIEW("")));
 }
 
@@ -442,6 +530,9 @@ static void turn_enter(struct cn_turn *t, enum cn_turn_state next)
 		commit(t);
 		arm(t);
 		break;
+	case CN_TURN_CONTINUING:
+		go_on(t);
+		break;
 	case CN_TURN_DRAINING:
 		drain(t);
 		break;
@@ -486,6 +577,14 @@ static void on_head(void *self, const struct cn_field_list *fields)
 			                      cn_arena_view(&t->arena, fields->v[i].value)};
 }
 
+/* A stop sequence across a joint ends the answer; the backend does not know. */
+static const char *over_early(const struct cn_turn *t, const struct cn_event *ev)
+{
+	return cn_splice_ended(t->splice) && ev->kind != CN_EV_MESSAGE_STOP
+	           ? "a stop sequence across the joint"
+	           : NULL;
+}
+
 static const char *on_event(void *self, const struct cn_event *ev)
 {
 	struct cn_turn *t = self;
@@ -504,8 +603,12 @@ static const char *on_event(void *self, const struct cn_event *ev)
 		else if (ev->kind == CN_EV_BLOCK_START)
 			arm(t);
 		return NULL;
+	case CN_TURN_CONTINUING:
+		if (cn_splice_gave(t->splice))
+			turn_enter(t, CN_TURN_STREAMING);
+		return over_early(t, ev);
 	case CN_TURN_STREAMING:
-		return NULL;
+		return over_early(t, ev);
 	case CN_TURN_PLANNING:
 	case CN_TURN_RESTING:
 	case CN_TURN_DRAINING:
@@ -523,47 +626,97 @@ static void on_idle(void *self)
 		cn_turn__flush(t);
 }
 
+/* What a well-formed answer amounts to, put into its outcome. */
+static void judge_into(struct cn_turn *t, struct cn_outcome *o)
+{
+	enum cn_class judged = judge(t);
+
+	if (judged == CN_CLASS_OK)
+		return;
+	o->class = judged;
+	o->scope = judged_scope(judged);
+	o->reason = "judged by what the answer holds";
+}
+
+static void on_streamed(struct cn_turn *t, struct cn_outcome *o);
+
 /* Before the commit: the answer as a whole, or the next candidate. */
 static void on_tried(struct cn_turn *t, struct cn_outcome *o)
 {
-	if (o->class == CN_CLASS_OK) {
-		enum cn_class judged = judge(t);
+	bool content = cn_splice_proved(t->splice, 0);
 
-		if (judged == CN_CLASS_OK) {
-			cn_turn__note(t, t->candidate, o);
-			if (t->req.stream)
-				turn_enter(t, CN_TURN_STREAMING);
-			else
-				cn_splice_commit(t->splice);
-			t->end = CN_END_ANSWER;
-			turn_enter(t, CN_TURN_DRAINING);
+	if (o->class == CN_CLASS_OK) {
+		judge_into(t, o);
+		/* What was cut by a limit is gone on with, not thrown away. */
+		if (content && (o->class == CN_CLASS_OUTPUT_CEILING ||
+		                o->class == CN_CLASS_CONTEXT_OVERFLOW)) {
+			turn_enter(t, CN_TURN_STREAMING);
+			on_streamed(t, o);
 			return;
 		}
-		o->class = judged;
-		o->scope = judged_scope(judged);
-		o->reason = "judged by what the answer holds";
 	}
 	cn_turn__note(t, t->candidate, o);
-	cn_splice_drop(t->splice);
-	turn_enter(t, CN_TURN_PLANNING);
+	if (o->class != CN_CLASS_OK) {
+		cn_splice_drop(t->splice);
+		turn_enter(t, CN_TURN_PLANNING);
+		return;
+	}
+	if (t->req.stream)
+		turn_enter(t, CN_TURN_STREAMING);
+	else
+		cn_splice_commit(t->splice);
+	t->end = CN_END_ANSWER;
+	turn_enter(t, CN_TURN_DRAINING);
 }
 
-/* After the commit: the answer's end, or an honest one (design/continuity.md). */
-static void on_streamed(struct cn_turn *t, struct cn_outcome *o)
+/* Another candidate goes on, or the same. */
+static void lose(struct cn_turn *t)
 {
-	struct cn_ledger given = cn_splice_ledger(t->splice);
+	if (t->state == CN_TURN_CONTINUING)
+		plan(t);
+	else
+		turn_enter(t, CN_TURN_CONTINUING);
+}
 
+/* The answer is over; that it was cut short, or is weak, the client need not see. */
+static void on_streamed_whole(struct cn_turn *t, struct cn_outcome *o)
+{
+	*o = (struct cn_outcome){.class = CN_CLASS_OK,
+	                         .upstream_request = o->upstream_request,
+	                         .http_status = o->http_status};
+	if (cn_splice_may_go_on(t->splice))
+		judge_into(t, o);
 	cn_turn__note(t, t->candidate, o);
 	if (o->class == CN_CLASS_OK) {
 		t->end = CN_END_ANSWER;
-	} else if (given.tool_delivered && !given.tool_open) {
-		t->end = CN_END_TOOL_USE;
-	} else {
-		t->end = CN_END_ERROR;
-		t->ending =
-		    cn_ending_in_stream(&t->arena, cn_turn__name(t, t->candidate), o);
+		turn_enter(t, CN_TURN_DRAINING);
+		return;
 	}
-	turn_enter(t, CN_TURN_DRAINING);
+	t->same_goes_on = o->class == CN_CLASS_OUTPUT_CEILING &&
+	                  cn_splice_gave(t->splice) && cn_turn__goes_on(t, t->candidate);
+	lose(t);
+}
+
+/* After the commit the ledger decides (design/continuity.md). */
+static void on_streamed(struct cn_turn *t, struct cn_outcome *o)
+{
+	enum cn_fate fate = cn_splice_fate(t->splice);
+
+	if (o->class == CN_CLASS_OK || fate == CN_FATE_END) {
+		on_streamed_whole(t, o);
+		return;
+	}
+	cn_turn__note(t, t->candidate, o);
+	switch (fate) {
+	case CN_FATE_TOOL_USE:
+	case CN_FATE_FAIL:
+	case CN_FATE_END:
+		end_lost(t);
+		return;
+	case CN_FATE_CONTINUE:
+		lose(t);
+		return;
+	}
 }
 
 static void on_end(void *self, const struct cn_outcome *outcome)
@@ -588,6 +741,7 @@ static void on_end(void *self, const struct cn_outcome *outcome)
 		on_tried(t, &o);
 		return;
 	case CN_TURN_STREAMING:
+	case CN_TURN_CONTINUING:
 		on_streamed(t, &o);
 		return;
 	case CN_TURN_PLANNING:
@@ -601,19 +755,26 @@ static void on_end(void *self, const struct cn_outcome *outcome)
 
 /* ---- listening: time ---- */
 
-/* Too long before the commit: the attempt is given up, the best error is the answer. */
+/* Ends the live attempt, if there is one, as our own doing. */
+static void abandon(struct cn_turn *t, enum cn_class class, const char *reason)
+{
+	struct cn_outcome o = {.class = class, .no_cooldown = true, .reason = reason};
+
+	if (!t->attempt)
+		return;
+	t->attempt = cn_attempt_cancel(t->attempt);
+	cn_turn__note(t, t->candidate, &o);
+	cn_splice_drop(t->splice);
+}
+
+/* Too long without a head: the attempt is given up, the best error is the answer. */
 static void give_up(struct cn_turn *t)
 {
-	if (t->attempt) {
-		struct cn_outcome late = {.class = CN_CLASS_TIMEOUT_FIRST_BYTE,
-		                          .no_cooldown = true,
-		                          .reason = "the turn's own time was up"};
-
-		t->attempt = cn_attempt_cancel(t->attempt);
-		cn_turn__note(t, t->candidate, &late);
-		cn_splice_drop(t->splice);
-	}
-	end_with_error(t, NULL);
+	abandon(t, CN_CLASS_TIMEOUT_FIRST_BYTE, "the turn's own time was up");
+	if (cn_splice_committed(t->splice))
+		end_lost(t);
+	else
+		end_with_error(t, NULL);
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -641,6 +802,12 @@ static void on_timer(uv_timer_t *timer)
 			return;
 		}
 		break;
+	case CN_TURN_CONTINUING:
+		if (!t->attempt && now >= t->rest_until_ms) {
+			plan(t);
+			return;
+		}
+		break;
 	case CN_TURN_PLANNING:
 		/* Whose some signatures are is not known in time: it goes without. */
 		if (now >= t->store_until_ms) {
@@ -653,18 +820,18 @@ static void on_timer(uv_timer_t *timer)
 	case CN_TURN_CLOSED:
 		return;
 	}
-	if (t->state != CN_TURN_STREAMING && t->state != CN_TURN_DRAINING) {
-		if (now >= t->deadline_ms) {
+	if (t->state != CN_TURN_DRAINING && t->head == CN_HEAD_NONE &&
+	    now >= t->open_early_ms) {
+		if (!t->req.stream) {
 			give_up(t);
 			return;
 		}
-		if (t->head == CN_HEAD_NONE && now >= t->open_early_ms) {
-			if (!t->req.stream) {
-				give_up(t);
-				return;
-			}
-			cn_turn__tell_early(t);
-		}
+		cn_turn__tell_early(t);
+	}
+	if (!cn_splice_committed(t->splice) && t->state != CN_TURN_DRAINING &&
+	    now >= t->deadline_ms) {
+		give_up(t);
+		return;
 	}
 	if (t->head != CN_HEAD_NONE && now >= t->wrote_ms + CN_PING_MS)
 		cn_turn__tell_ping(t);
@@ -690,6 +857,7 @@ void cn_turn__client_gone(struct cn_turn *t, const char *why)
 	case CN_TURN_PLANNING:
 	case CN_TURN_TRYING:
 	case CN_TURN_STREAMING:
+	case CN_TURN_CONTINUING:
 	case CN_TURN_RESTING:
 		/* What was given is remembered; nobody waits for the store's word. */
 		(void)cn_records__finish(t);
@@ -719,8 +887,9 @@ void cn_turn__stop(struct cn_turn *t)
 		give_up(t);
 		return;
 	case CN_TURN_STREAMING:
-		on_streamed(t, &(struct cn_outcome){.class = CN_CLASS_CANCELLED,
-		                                    .reason = "the router is stopping"});
+	case CN_TURN_CONTINUING:
+		abandon(t, CN_CLASS_CANCELLED, "the router is stopping");
+		end_lost(t);
 		return;
 	case CN_TURN_DRAINING:
 	case CN_TURN_CLOSED:
@@ -736,25 +905,19 @@ void cn_turn__await(struct cn_turn *t)
 
 void cn_turn__relieve(struct cn_turn *t)
 {
-	static const struct cn_outcome given_up = {
-	    .class = CN_CLASS_CANCELLED, .reason = "the router is short of memory"};
-
 	switch (t->state) {
 	case CN_TURN_PLANNING:
 	case CN_TURN_TRYING:
 	case CN_TURN_RESTING:
 		break;
 	case CN_TURN_STREAMING:
+	case CN_TURN_CONTINUING:
 	case CN_TURN_DRAINING:
 	case CN_TURN_CLOSED:
 		return;
 	}
 	cn_count(CN_CT_TURNS_GIVEN_UP);
-	if (t->attempt) {
-		t->attempt = cn_attempt_cancel(t->attempt);
-		cn_turn__note(t, t->candidate, &given_up);
-		cn_splice_drop(t->splice);
-	}
+	abandon(t, CN_CLASS_CANCELLED, "the router is short of memory");
 	t->ending = (struct cn_ending){
 	    .status = 529,
 	    .type = "overloaded_error",

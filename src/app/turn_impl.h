@@ -1,22 +1,25 @@
 /*
  * The turn, as its own files see it: turn.c (the state machine), turn_birth.c (from a
- * request to a plan), turn_try.c (from a candidate to an attempt), turn_tell.c (what the
- * client gets). Private to them and to records.c.
+ * request to a plan), turn_try.c (from a candidate to an attempt), turn_resume.c (who goes
+ * on with what was given, and how), turn_tell.c (what the client gets).  Private to them
+ * and to records.c.
  */
 #ifndef CONTINUO_TURN_IMPL_H
 #define CONTINUO_TURN_IMPL_H
 
 #include "app_impl.h"
 
+#include "continuo/anthropic.h"
 #include "continuo/ending.h"
 #include "continuo/splice.h"
 
-#define CN_TURN_STATES(X)                                                    \
-	X(PLANNING, "choosing the next candidate; no attempt is running")    \
-	X(TRYING, "an attempt is running; no event of it has been sent")     \
-	X(STREAMING, "the client has seen bytes; no clean retry any more")   \
-	X(RESTING, "every candidate is cooling; the timer will re-plan")     \
-	X(DRAINING, "answer or error complete; the store's word is awaited") \
+#define CN_TURN_STATES(X)                                                        \
+	X(PLANNING, "choosing the next candidate; no attempt is running")        \
+	X(TRYING, "an attempt is running; no event of it has been sent")         \
+	X(STREAMING, "the client has seen bytes; no clean retry any more")       \
+	X(CONTINUING, "lost mid-stream; the next attempt goes on with the text") \
+	X(RESTING, "every candidate is cooling; the timer will re-plan")         \
+	X(DRAINING, "answer or error complete; the store's word is awaited")     \
 	X(CLOSED, "nothing left to do but let the handles close")
 
 enum cn_turn_state {
@@ -48,6 +51,8 @@ enum cn_turn_head {
 #define CN_CLIENT_MS      350000 /* Claude Code's patience without a head, measured */
 #define CN_MEMORY_RETRY_S 5      /* when memory ran out: retry-after */
 #define CN_ATTEMPTS_MAX   48     /* of one turn, above any plan's candidates + 2 */
+#define CN_RESUMES_MAX    24     /* attempts that go on, of one turn */
+#define CN_RESUME_TOKENS  64     /* with fewer left to the client nobody goes on */
 
 struct cn_records_job; /* records.c */
 
@@ -77,6 +82,10 @@ struct cn_turn {
 	const struct cn_chain
 	    *token_chain; /* borrowed from the policy; NULL: the routes decide */
 
+	struct cn_plan resume; /* in arena: who of the plan may go on; from CONTINUING on */
+	unsigned resumes_left; /* only ever counts down */
+	bool same_goes_on;     /* the last candidate does: its answer was cut, not bad */
+
 	struct cn_splice *splice;             /* owned; what the client has been told */
 	struct cn_attempt *attempt;           /* owned; the one live attempt, or NULL */
 	const struct cn_candidate *candidate; /* of the live or last attempt; in the plan */
@@ -91,6 +100,7 @@ struct cn_turn {
 	/* What the next attempt to the same candidate changes; reset with each new
 	 * candidate. */
 	struct cn_outcome repair;
+	uint64_t asked_tokens; /* max_tokens of the live or last attempt */
 
 	enum cn_turn_head head;
 	enum cn_turn_end end;       /* from DRAINING on */
@@ -106,7 +116,8 @@ struct cn_turn {
 	uint64_t deadline_ms;   /* bounds the whole turn before the commit */
 	uint64_t
 	    wait_until_ms; /* max_wait from the first time all were cooling; 0: not yet */
-	uint64_t rest_until_ms;  /* RESTING: when to plan again */
+	uint64_t
+	    rest_until_ms; /* RESTING, CONTINUING without attempt: when to plan again */
 	uint64_t store_until_ms; /* PLANNING, DRAINING: how long the store is waited for */
 	uv_timer_t timer;        /* the nearest of these */
 	unsigned handles;        /* that must close before the memory may go */
@@ -145,8 +156,31 @@ bool cn_turn__signature(struct cn_turn *t, struct cn_json block, struct cn_hash 
 /* Notes which model issued the thinking of the answer given. */
 void cn_turn__note_provenance(struct cn_turn *t, struct cn_batch *batch);
 
+/* The model of the live or last candidate as a writer, in the arena; new with each attempt.
+ */
+const struct cn_author *cn_turn__author(struct cn_turn *t);
+
+/* ---- turn_resume.c ---- */
+
+/* Who of the plan may go on with what was given. */
+void cn_turn__plan_resume(struct cn_turn *t);
+/* Whether it may. */
+bool cn_turn__goes_on(const struct cn_turn *t, const struct cn_candidate *c);
+/* How the live candidate is asked to. */
+enum cn_resume cn_turn__how(struct cn_turn *t);
+/* Makes the edit of a request one that goes on. */
+void cn_turn__edit_resume(struct cn_turn *t, struct cn_anthropic_edit *edit);
+/* Tokens of the client's limit that are left to the live attempt. */
+uint64_t cn_turn__tokens_left(const struct cn_turn *t);
+/* The answer ended at a limit that is not the client's. */
+bool cn_turn__cut_short(const struct cn_turn *t);
+/* A continuation announces a call and ends without one. */
+bool cn_turn__weak(struct cn_turn *t);
+
 /* ---- turn_tell.c ---- */
 
+/* Another model goes on in the open stream: names it. */
+void cn_turn__tell_joint(struct cn_turn *t, struct cn_view used);
 /* The head of a stream; used: x-model-used. */
 void cn_turn__tell_head(struct cn_turn *t, struct cn_view used);
 /* Opens a stream early: the head with `pending`, and a ping. */

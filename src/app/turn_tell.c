@@ -101,8 +101,6 @@ static void begin_stream(struct cn_turn *t, struct cn_view used)
 
 void cn_turn__tell_head(struct cn_turn *t, struct cn_view used)
 {
-	CN_AUTO(cn_buf) comment = {0}, text = {0};
-
 	if (!t->client)
 		return;
 	switch (t->head) {
@@ -111,14 +109,23 @@ void cn_turn__tell_head(struct cn_turn *t, struct cn_view used)
 		break;
 	case CN_HEAD_EARLY:
 		/* The head said `pending`; this is the place to say who it is. */
-		cn_buf_printf(&text, "x-model-used %.*s", CN_VIEW_ARG(used));
-		cn_sse_add_comment(&comment, cn_buf_view(&text));
-		wrote(t, cn_conn_write(t->client->conn, cn_buf_view(&comment)));
+		cn_turn__tell_joint(t, used);
 		break;
 	case CN_HEAD_FINAL:
 		cn_never("a second head");
 	}
 	t->head = CN_HEAD_FINAL;
+}
+
+void cn_turn__tell_joint(struct cn_turn *t, struct cn_view used)
+{
+	CN_AUTO(cn_buf) comment = {0}, text = {0};
+
+	if (!t->client || t->head == CN_HEAD_NONE)
+		return;
+	cn_buf_printf(&text, "x-model-used %.*s", CN_VIEW_ARG(used));
+	cn_sse_add_comment(&comment, cn_buf_view(&text));
+	wrote(t, cn_conn_write(t->client->conn, cn_buf_view(&comment)));
 }
 
 void cn_turn__tell_early(struct cn_turn *t)
@@ -144,7 +151,8 @@ void cn_turn__flush(struct cn_turn *t)
 {
 	struct cn_buf *out = cn_splice_out(t->splice);
 
-	if (t->client && out->n)
+	/* A client that did not ask for a stream gets it as a whole, at the end. */
+	if (t->client && out->n && t->head != CN_HEAD_NONE)
 		wrote(t, cn_conn_write(t->client->conn, cn_buf_view(out)));
 	cn_buf_clear(out);
 }
@@ -254,6 +262,10 @@ void cn_turn__tell_end(struct cn_turn *t)
 		break;
 	case CN_END_TOOL_USE:
 		cn_splice_finish_tool_use(t->splice);
+		if (!t->req.stream) {
+			tell_reply(t);
+			break;
+		}
 		cn_turn__flush(t);
 		end_stream(t);
 		break;

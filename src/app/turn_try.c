@@ -33,7 +33,19 @@ static struct cn_view issuer(struct cn_turn *t, const struct cn_candidate *c)
 	                                   CN_VIEW_ARG(id)));
 }
 
+const struct cn_author *cn_turn__author(struct cn_turn *t)
+{
+	struct cn_author *a = cn_arena_new(&t->arena, struct cn_author);
+
+	a->model = cn_turn__name(t, t->candidate);
+	a->issuer = issuer(t, t->candidate).p;
+	return a;
+}
+
 /* ---- thinking of earlier answers ---- */
+
+/* Of thinking that was cut: nobody would take it for whole. */
+#define CN_ISSUER_CUT "cut"
 
 bool cn_turn__signature(struct cn_turn *t, struct cn_json block, struct cn_hash *ret)
 {
@@ -88,6 +100,7 @@ static void note_block(void *self, const struct cn_block *block)
 {
 	struct note *n = self;
 	struct cn_turn *t = n->turn;
+	struct cn_view by = cn_view_str(block->cut ? CN_ISSUER_CUT : block->author->issuer);
 	CN_AUTO(cn_buf) json = {0};
 	struct cn_hash id;
 
@@ -104,9 +117,9 @@ static void note_block(void *self, const struct cn_block *block)
 	}
 	if (!cn_turn__signature(t, cn_json_root(cn_buf_view(&json)), &id))
 		return;
-	cn_provenance__put(t->worker->shared->provenance, &id, issuer(t, t->candidate));
+	cn_provenance__put(t->worker->shared->provenance, &id, by);
 	if (n->batch)
-		cn_batch_provenance(n->batch, &id, issuer(t, t->candidate));
+		cn_batch_provenance(n->batch, &id, by);
 }
 
 void cn_turn__note_provenance(struct cn_turn *t, struct cn_batch *batch)
@@ -127,14 +140,30 @@ static uint64_t smaller(uint64_t a, uint64_t b)
 /* What this model may write at most; 0: as the client said. */
 static uint64_t output_limit(const struct cn_turn *t)
 {
+	struct cn_shared *sh = t->worker->shared;
 	const struct cn_route *route = t->plan.route;
-	uint64_t n = t->req.max_tokens;
+	uint64_t n = cn_turn__tokens_left(t);
+	struct cn_learned learned;
 
+	uv_mutex_lock(&sh->health_lock);
+	learned = cn_health_learned(sh->health, t->candidate);
+	uv_mutex_unlock(&sh->health_lock);
 	n = smaller(n, route ? route->max_tokens : 0);
 	n = smaller(n, t->candidate->model->max_output);
+	n = smaller(n, learned.ceiling);
 	if (t->repair.repair == CN_REPAIR_MAX_TOKENS)
 		n = smaller(n, t->repair.limit);
-	return n == t->req.max_tokens ? 0 : n;
+	return n;
+}
+
+/* A thinking budget has to leave room for an answer; backends refuse it otherwise. */
+static bool thinking_fits(const struct cn_turn *t, uint64_t max_tokens)
+{
+	const struct cn_member *m = cn_request_member(&t->req, "thinking");
+	uint64_t budget = 0;
+
+	return !m || !cn_json_u64(cn_json_get(m->value, "budget_tokens"), &budget) ||
+	       budget < max_tokens;
 }
 
 static bool streams(const struct cn_turn *t)
@@ -153,17 +182,22 @@ static bool streams(const struct cn_turn *t)
 }
 
 /* Members of the body that this backend never gets, and the one it refused just now. */
-static const char *const *dropped(struct cn_turn *t, size_t *retn)
+static const char *const *dropped(struct cn_turn *t, bool thinks, size_t *retn)
 {
 	const struct cn_backend *b = t->candidate->model->backend;
 	const char **v =
-	    cn_arena_zalloc(&t->arena, (b->n_drop_fields + 1) * sizeof(char *));
+	    cn_arena_zalloc(&t->arena, (b->n_drop_fields + 3) * sizeof(char *));
 	size_t n = 0;
 
 	for (size_t i = 0; i < b->n_drop_fields; i++)
 		v[n++] = b->drop_fields[i];
 	if (t->repair.repair == CN_REPAIR_FIELD)
 		v[n++] = cn_arena_dup(&t->arena, t->repair.repair_field);
+	/* What clears thinking is refused where nothing thinks. */
+	if (!thinks) {
+		v[n++] = "thinking";
+		v[n++] = "context_management";
+	}
 	*retn = n;
 	return v;
 }
@@ -171,16 +205,23 @@ static const char *const *dropped(struct cn_turn *t, size_t *retn)
 static struct cn_slices encode(struct cn_turn *t, bool stream)
 {
 	const struct cn_model *m = t->candidate->model;
+	uint64_t limit = output_limit(t);
+	bool prefill =
+	    cn_splice_continuing(t->splice) && cn_turn__how(t) == CN_RESUME_PREFILL;
 	struct cn_anthropic_edit edit = {
 	    .model = m->id ? cn_view_str(m->id) : (struct cn_view){NULL, 0},
 	    .stream = stream,
-	    .max_tokens = output_limit(t),
+	    .max_tokens = limit == t->req.max_tokens ? 0 : limit,
 	    .effort = cn_view_str(t->plan.route ? t->plan.route->effort : NULL),
 	    .drop_thinking = drop_thinking,
 	    .self = t,
 	};
 
-	edit.drop = dropped(t, &edit.n_drop);
+	t->asked_tokens = limit;
+	if (cn_splice_continuing(t->splice))
+		cn_turn__edit_resume(t, &edit);
+	/* A prefill is the answer's own text: nothing can be thought before it any more. */
+	edit.drop = dropped(t, !prefill && thinking_fits(t, limit), &edit.n_drop);
 	return cn_anthropic_encode_request(&t->arena, &t->req, &edit);
 }
 

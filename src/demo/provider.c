@@ -583,7 +583,7 @@ static void answer(struct peer *peer, const struct cn_step *s, struct cn_view he
 		peer_send(peer, &b, CN_THEN_READ);
 	} else if (answer_plainly(peer, s)) {
 		return;
-	} else if (!cn_task_answer(&a, body, &t)) {
+	} else if (!cn_task_answer(&a, body, s->way, &t)) {
 		error_json(&json, &bad, 400);
 		add_whole(&b, 400, "application/json", "", cn_buf_view(&json));
 		peer_send(peer, &b, CN_THEN_READ);

@@ -26,6 +26,12 @@ static bool next_word(struct cn_view *rest, struct cn_view *ret)
 	return false;
 }
 
+static const char *const CN_WAY_WORDS[] = {
+#define X(symbol, word, text) [CN_WAY_##symbol] = word,
+    CN_WAYS(X)
+#undef X
+};
+
 /* key=value; the last key of a step, message=, takes the rest of it. */
 static bool read_pair(struct cn_step *s, struct cn_view word, struct cn_view *rest)
 {
@@ -39,6 +45,12 @@ static bool read_pair(struct cn_step *s, struct cn_view word, struct cn_view *re
 		s->type = value;
 		return true;
 	}
+	for (size_t i = 0;
+	     cn_view_is(key, "way") && i < sizeof(CN_WAY_WORDS) / sizeof(char *); i++)
+		if (cn_view_is(value, CN_WAY_WORDS[i])) {
+			s->way = (enum cn_way)i;
+			return true;
+		}
 	if (!cn_view_is(key, "message"))
 		return false;
 	s->message =

@@ -52,38 +52,207 @@ static unsigned count_results(struct cn_json messages)
 	return n;
 }
 
-bool cn_task_answer(struct cn_arena *a, struct cn_view body, struct cn_task_answer *ret)
+/* ---- going on ---- */
+
+/* What was given of this answer: the assistant message at the end; asked: a plea follows.
+ */
+static bool find_partial(struct cn_arena *a, struct cn_json messages, struct cn_view *ret,
+                         struct cn_view *retanchor)
+{
+	struct cn_json last = {.kind = CN_JSON_NONE}, before = last, text;
+	struct cn_view plea;
+	CN_AUTO(cn_buf) given = {0};
+	size_t from;
+
+	for (struct cn_json_iter it = cn_json_iter(messages); cn_json_next(&it);) {
+		before = last;
+		last = it.value;
+	}
+	*retanchor = (struct cn_view){NULL, 0};
+	text = cn_json_get(last, "content");
+	if (!cn_json_is(cn_json_get(last, "role"), "assistant")) {
+		plea = cn_json_text(a, text);
+		from = cn_view_find(plea, CN_VIEW("\n\n"), 0);
+		if (!cn_json_is(cn_json_get(before, "role"), "assistant") ||
+		    from == SIZE_MAX)
+			return false;
+		*retanchor = cn_view_from(plea, from + 2);
+		for (from = retanchor->n; from > 1; from--)
+			if (retanchor->p[from - 1] == '\n' &&
+			    retanchor->p[from - 2] == '\n')
+				break;
+		*retanchor = cn_view_cut(*retanchor, from > 1 ? from - 2 : 0);
+		text = cn_json_get(before, "content");
+	}
+	for (struct cn_json_iter it = cn_json_iter(text); cn_json_next(&it);) {
+		if (!cn_json_is(cn_json_get(it.value, "type"), "text"))
+			return false;
+		cn_buf_add_view(&given, cn_json_text(a, cn_json_get(it.value, "text")));
+	}
+	*ret = cn_arena_view(a, cn_buf_view(&given));
+	return ret->n > 0;
+}
+
+/* The same words, written a little differently. */
+static void add_varied(struct cn_buf *b, struct cn_view text)
+{
+	for (size_t i = 0; i < text.n; i++) {
+		if (text.p[i] == '\'')
+			cn_buf_add_str(b, "\xe2\x80\x99");
+		else if (text.p[i] == ' ')
+			cn_buf_add_str(b, i % 3 ? " " : "\n");
+		else
+			cn_buf_add_char(b, text.p[i]);
+	}
+}
+
+/* What is said to whoever asks for the rest of whole. */
+static struct cn_view go_on(struct cn_arena *a, struct cn_view whole, struct cn_view given,
+                            struct cn_view anchor, enum cn_way way)
+{
+	bool known = cn_view_starts(whole, given);
+	struct cn_view rest = known ? cn_view_from(whole, given.n) : CN_VIEW(" and so on.");
+	size_t more = given.n > 90 ? given.n - 90 : 0;
+	CN_AUTO(cn_buf) b = {0};
+
+	if (anchor.n == 0)
+		return rest;
+	switch (way) {
+	case CN_WAY_EXACT:
+		cn_buf_add_view(&b, anchor);
+		break;
+	case CN_WAY_QUOTES:
+		add_varied(&b, anchor);
+		break;
+	case CN_WAY_LONGER:
+		while (more && given.p[more - 1] != ' ')
+			more--;
+		cn_buf_add_view(&b, cn_view_from(given, more));
+		break;
+	case CN_WAY_RESTART:
+		cn_buf_add_view(&b, given);
+		break;
+	case CN_WAY_INTRO:
+		cn_buf_add_str(&b, "Continuing from where I stopped:\n\n");
+		cn_buf_add_view(&b, anchor);
+		break;
+	case CN_WAY_IGNORES:
+		rest = CN_VIEW("Here is something else.");
+		break;
+	case CN_WAY_TOOL:
+		return (struct cn_view){NULL, 0};
+	case CN_WAY_NOTHING:
+		return anchor;
+	case CN_WAY_FLOOD:
+		for (unsigned i = 0; i < 2000; i++)
+			cn_buf_add_view(&b, anchor);
+		break;
+	}
+	cn_buf_add_view(&b, rest);
+	return cn_arena_view(a, cn_buf_view(&b));
+}
+
+/* ---- the answer ---- */
+
+static struct cn_view words(struct cn_arena *a, const char *begin, uint64_t n)
+{
+	static const char *const some[] = {
+	    "the",
+	    "file",
+	    "isn't",
+	    "here",
+	    "yet,",
+	    "so",
+	    "I",
+	    "make",
+	    "it",
+	    "with",
+	    "all",
+	    "that",
+	    "it's",
+	    "to",
+	    "hold",
+	    "and",
+	    "look",
+	    "at",
+	    "what",
+	    "came",
+	    "of",
+	    "it;",
+	    "then",
+	    "\xc3\xbc"
+	    "ber",
+	    "next",
+	    "\xe2\x82\xac"
+	    "5",
+	    "(twice)",
+	    "goes",
+	    "by\n",
+	};
+	CN_AUTO(cn_buf) b = {0};
+
+	cn_buf_add_str(&b, begin);
+	for (uint64_t i = 0; i < n; i++)
+		cn_buf_printf(&b, " %s",
+		              some[(i * 7 + i / 29) % (sizeof(some) / sizeof(*some))]);
+	if (n)
+		cn_buf_add_char(&b, '.');
+	return cn_arena_view(a, cn_buf_view(&b));
+}
+
+static void add_calls(struct cn_arena *a, struct cn_view told, unsigned done,
+                      struct cn_task_answer *ret)
+{
+	uint64_t steps = number_after(told, CN_VIEW("steps="));
+	uint64_t calls = number_after(told, CN_VIEW(" calls="));
+	struct cn_view dir = word_after(told, CN_VIEW("dir="));
+
+	ret->n_inputs = steps - done < calls ? steps - done : calls ? calls : 1;
+	ret->inputs = cn_arena_zalloc(a, ret->n_inputs * sizeof(*ret->inputs));
+	ret->tool = CN_VIEW("Write");
+	for (size_t i = 0; i < ret->n_inputs; i++)
+		ret->inputs[i] = cn_view_str(cn_arena_printf(
+		    a, "{\"file_path\":\"%.*s/step-%zu.txt\",\"content\":\"step %zu\\n\"}",
+		    CN_VIEW_ARG(dir), done + i + 1, done + i + 1));
+}
+
+bool cn_task_answer(struct cn_arena *a, struct cn_view body, enum cn_way way,
+                    struct cn_task_answer *ret)
 {
 	struct cn_json root = cn_json_root(body), messages = cn_json_get(root, "messages");
 	size_t task = cn_view_find(body, CN_VIEW("CONTINUO-TASK"), 0);
 	struct cn_view told = cn_view_from(body, task == SIZE_MAX ? body.n : task);
 	uint64_t steps = number_after(told, CN_VIEW("steps="));
+	uint64_t more = number_after(told, CN_VIEW(" words="));
 	unsigned done = count_results(messages);
-	CN_AUTO(cn_buf) input = {0};
+	struct cn_view given, anchor;
 
 	if (cn_json_check(body, NULL) || messages.kind != CN_JSON_ARRAY)
 		return false;
 	*ret = (struct cn_task_answer){
 	    .stream = cn_json_get(root, "stream").kind == CN_JSON_TRUE,
 	    .model = cn_json_text(a, cn_json_get(root, "model")),
+	    .thinks = number_after(told, CN_VIEW(" think=")) > 0,
 	};
 	if (!steps || !declares(cn_json_get(root, "tools"), "Write")) {
-		ret->text = CN_VIEW("Ready.");
-		return true;
+		ret->text = words(a, "Ready.", more);
+	} else if (done >= steps) {
+		ret->text = words(a,
+		                  cn_arena_printf(a, "All %llu steps are done.",
+		                                  (unsigned long long)steps),
+		                  more);
+	} else {
+		ret->text = words(
+		    a,
+		    cn_arena_printf(a, "Step %u of %llu: I write the file for it now.",
+		                    done + 1, (unsigned long long)steps),
+		    more);
+		add_calls(a, told, done, ret);
 	}
-	if (done >= steps) {
-		ret->text = cn_view_str(cn_arena_printf(a, "All %llu steps are done.",
-		                                        (unsigned long long)steps));
-		return true;
+	if (find_partial(a, messages, &given, &anchor)) {
+		ret->goes_on = true;
+		ret->text = go_on(a, ret->text, given, anchor, way);
 	}
-	ret->text =
-	    cn_view_str(cn_arena_printf(a, "Step %u of %llu: I write the file for it now.",
-	                                done + 1, (unsigned long long)steps));
-	ret->tool = CN_VIEW("Write");
-	cn_buf_printf(&input,
-	              "{\"file_path\":\"%.*s/step-%u.txt\",\"content\":\"step %u\\n\"}",
-	              CN_VIEW_ARG(word_after(told, CN_VIEW("dir="))), done + 1, done + 1);
-	ret->tool_input = cn_arena_view(a, cn_buf_view(&input));
 	return true;
 }
 
@@ -163,14 +332,19 @@ static void block_stop(struct writer *w, unsigned index)
 static void pieces(struct writer *w, unsigned index, const char *type, const char *member,
                    struct cn_view text, size_t piece)
 {
-	for (size_t at = 0; at < text.n; at += piece)
-		delta(w, index, type, member, cn_view_cut(cn_view_from(text, at), piece));
+	for (size_t at = 0, n; at < text.n; at += n) {
+		for (n = piece;
+		     at + n < text.n && ((unsigned char)text.p[at + n] & 0xc0) == 0x80;)
+			n++; /* whole characters */
+		delta(w, index, type, member, cn_view_cut(cn_view_from(text, at), n));
+	}
 }
 
-static void tool_block(struct writer *w, const struct cn_task_answer *t, unsigned index)
+static void tool_block(struct writer *w, const struct cn_task_answer *t, size_t i,
+                       unsigned index)
 {
 	CN_AUTO(cn_buf) block = {0};
-	struct cn_view input = t->tool_input;
+	struct cn_view input = t->inputs[i];
 
 	cn_buf_add_str(&block, "{\"type\":\"tool_use\",\"id\":\"toolu_");
 	cn_random_id(&block, 16);
@@ -207,7 +381,7 @@ void cn_task_stream(struct cn_buf *b, const struct cn_task_answer *t,
 	unsigned index = 0;
 
 	start(&w, t);
-	if (spoil->thinking) {
+	if (spoil->thinking || t->thinks) {
 		block_start(&w, index,
 		            "{\"type\":\"thinking\",\"thinking\":\"\",\"signature\":\"\"}");
 		pieces(&w, index, "thinking_delta", "thinking",
@@ -217,11 +391,13 @@ void cn_task_stream(struct cn_buf *b, const struct cn_task_answer *t,
 		block_stop(&w, index++);
 	}
 	if (!spoil->empty && !spoil->refusal) {
-		block_start(&w, index, "{\"type\":\"text\",\"text\":\"\"}");
-		pieces(&w, index, "text_delta", "text", t->text, 8);
-		block_stop(&w, index++);
-		if (t->tool.n)
-			tool_block(&w, t, index);
+		if (t->text.n) {
+			block_start(&w, index, "{\"type\":\"text\",\"text\":\"\"}");
+			pieces(&w, index, "text_delta", "text", t->text, 8);
+			block_stop(&w, index++);
+		}
+		for (size_t i = 0; i < t->n_inputs; i++)
+			tool_block(&w, t, i, index++);
 	}
 	finish(&w, t);
 }
@@ -235,11 +411,11 @@ void cn_task_message(struct cn_buf *b, const struct cn_task_answer *t)
 	cn_buf_add_str(b, ",\"content\":[{\"type\":\"text\",\"text\":");
 	cn_json_add_string(b, t->text);
 	cn_buf_add_char(b, '}');
-	if (t->tool.n) {
+	for (size_t i = 0; i < t->n_inputs; i++) {
 		cn_buf_add_str(b, ",{\"type\":\"tool_use\",\"id\":\"toolu_");
 		cn_random_id(b, 16);
 		cn_buf_printf(b, "\",\"name\":\"%.*s\",\"input\":%.*s}",
-		              CN_VIEW_ARG(t->tool), CN_VIEW_ARG(t->tool_input));
+		              CN_VIEW_ARG(t->tool), CN_VIEW_ARG(t->inputs[i]));
 	}
 	cn_buf_printf(
 	    b,

@@ -64,9 +64,13 @@ static const struct cn_record_field attempt_fields[] = {
 
 static const struct cn_record_field block_fields[] = {
 #define STRUCT struct cn_block_record
-    {"index", CN_RECORD_U64, AT(index)},  {"type", CN_RECORD_TEXT, AT(type)},
-    {"model", CN_RECORD_TEXT, AT(model)}, {"bytes", CN_RECORD_U64, AT(bytes)},
-    {"id", CN_RECORD_TEXT, AT(id)},       {"original_id", CN_RECORD_TEXT, AT(original_id)},
+    {"index", CN_RECORD_U64, AT(index)},
+    {"type", CN_RECORD_TEXT, AT(type)},
+    {"model", CN_RECORD_TEXT, AT(model)},
+    {"joint", CN_RECORD_TEXT, AT(joint)},
+    {"bytes", CN_RECORD_U64, AT(bytes)},
+    {"id", CN_RECORD_TEXT, AT(id)},
+    {"original_id", CN_RECORD_TEXT, AT(original_id)},
     {"whole", CN_RECORD_BOOL, AT(whole)},
 #undef STRUCT
 };

@@ -49,6 +49,7 @@ struct record {
 struct cn_health {
 	struct record *buckets[BUCKETS]; /* owned */
 	size_t n;
+	struct cn_lessons *lessons; /* owned; NULL: nothing was learned yet */
 	cn_chance_fn chance;
 	void *chance_self; /* borrowed */
 };
@@ -90,6 +91,8 @@ struct cn_health *cn_health_free(struct cn_health *h)
 			(void)record_free(r);
 		}
 	}
+	if (h)
+		free(h->lessons);
 	free(h);
 	return NULL;
 }
@@ -495,12 +498,19 @@ static uint64_t fail(struct cn_health *h, const struct cn_candidate *c,
 	return length;
 }
 
+struct cn_learned cn_health_learned(const struct cn_health *h,
+                                    const struct cn_candidate *c)
+{
+	return cn_lessons__of(h->lessons, c);
+}
+
 uint64_t cn_health_report(struct cn_health *h, const struct cn_candidate *c,
                           const struct cn_outcome *o, uint64_t now_ms)
 {
 	struct record *r;
 
 	give_back(h, c);
+	cn_lessons__learn(&h->lessons, c, o);
 	if (o->class == CN_CLASS_OK) {
 		succeed(h, c, now_ms);
 		return 0;

@@ -109,6 +109,14 @@ void cn_complaint__read(struct cn_arena *a, struct cn_view content_type,
 void cn_complaint__say(struct cn_arena *a, struct cn_view type, struct cn_view message,
                        struct cn_complaint *ret);
 
+/* ---- learn.c ---- */
+
+struct cn_lessons;
+/* What a refusal says about the candidate's model; *l is made when there is something. */
+void cn_lessons__learn(struct cn_lessons **l, const struct cn_candidate *c,
+                       const struct cn_outcome *o);
+struct cn_learned cn_lessons__of(struct cn_lessons *l, const struct cn_candidate *c);
+
 /* ---- hint.c: what else a text tells ---- */
 
 /* How long to wait from a text; 0: it does not say.  utc_offset_ms: of dates without one.

@@ -39,7 +39,7 @@ struct cn_block *cn_splice__block_new(struct cn_splice *s, const struct cn_event
 	b = cn_zalloc(sizeof(*b));
 	cn_list_init(&b->link);
 	b->type = ev->block;
-	b->model = s->model;
+	b->author = s->author;
 	b->start = start;
 	b->id = id;
 	b->name = name;
@@ -59,6 +59,7 @@ void cn_splice__block_free(struct cn_splice *s, struct cn_block *block)
 	cn_buf_done(&block->body);
 	cn_buf_done(&block->signature);
 	cn_buf_done(&block->extra);
+	free(block->parts);
 	free(block);
 }
 
@@ -213,22 +214,124 @@ void cn_splice_blocks(const struct cn_splice *s,
 	}
 }
 
-struct cn_ledger cn_splice_ledger(const struct cn_splice *s)
+size_t cn_splice_given(const struct cn_splice *s)
 {
-	struct cn_ledger l = {.n_given = s->n_given};
+	return s->n_given;
+}
 
+bool cn_splice_called(const struct cn_splice *s)
+{
+	CN_LIST_EACH(link, &s->blocks)
+	{
+		const struct cn_block *block = cn_container_of(link, struct cn_block, link);
+
+		if (block->given && block->whole && block->type == CN_BLOCK_TOOL_USE)
+			return true;
+	}
+	return false;
+}
+
+bool cn_splice_may_go_on(const struct cn_splice *s)
+{
 	CN_LIST_EACH(link, &s->blocks)
 	{
 		const struct cn_block *block = cn_container_of(link, struct cn_block, link);
 
 		if (!block->given)
 			continue;
-		l.tool_delivered |= block->type == CN_BLOCK_TOOL_USE && block->whole;
-		l.tool_open |= block->type == CN_BLOCK_TOOL_USE && !block->whole;
-		l.text_whole |=
-		    block->type == CN_BLOCK_TEXT && block->whole && block->body.n;
-		l.text_open |= block->type == CN_BLOCK_TEXT && !block->whole;
-		l.thinking_open |= block->type == CN_BLOCK_THINKING && !block->whole;
+		switch (block->type) {
+		case CN_BLOCK_TEXT:
+		case CN_BLOCK_THINKING:
+		case CN_BLOCK_REDACTED_THINKING:
+			break;
+		/* The client acts on it, or it is work that only its provider knows. */
+		case CN_BLOCK_TOOL_USE:
+		case CN_BLOCK_SERVER_TOOL:
+		case CN_BLOCK_OTHER:
+			return false;
+		}
 	}
-	return l;
+	return true;
+}
+
+/* A call given live that was not whole: it never can be. */
+static bool tool_open(const struct cn_splice *s)
+{
+	CN_LIST_EACH(link, &s->blocks)
+	{
+		const struct cn_block *block = cn_container_of(link, struct cn_block, link);
+
+		if (block->given && !block->whole && block->type == CN_BLOCK_TOOL_USE)
+			return true;
+	}
+	return false;
+}
+
+enum cn_fate cn_splice_fate(const struct cn_splice *s)
+{
+	if (s->ended)
+		return CN_FATE_END;
+	if (tool_open(s))
+		return CN_FATE_FAIL;
+	if (cn_splice_called(s))
+		return CN_FATE_TOOL_USE;
+	if (s->stop_reason.n && s->n_open == 0 && !s->broken)
+		return CN_FATE_END;
+	return cn_splice_may_go_on(s) ? CN_FATE_CONTINUE : CN_FATE_FAIL;
+}
+
+void cn_splice_text(const struct cn_splice *s, struct cn_buf *b)
+{
+	CN_LIST_EACH(link, &s->blocks)
+	{
+		const struct cn_block *block = cn_container_of(link, struct cn_block, link);
+
+		if (!block->given || block->type != CN_BLOCK_TEXT || block->body.n == 0)
+			continue;
+		if (b->n)
+			cn_buf_add_str(b, "\n\n");
+		cn_buf_add_view(b, cn_buf_view(&block->body));
+	}
+}
+
+/* The last text block given that is more than white space. */
+static const struct cn_block *last_text(const struct cn_splice *s)
+{
+	const struct cn_block *last = NULL;
+
+	CN_LIST_EACH(link, &s->blocks)
+	{
+		const struct cn_block *block = cn_container_of(link, struct cn_block, link);
+
+		if (block->given && block->type == CN_BLOCK_TEXT &&
+		    cn_joint_trim(cn_buf_view(&block->body)).n)
+			last = block;
+	}
+	return last;
+}
+
+void cn_splice_partial(const struct cn_splice *s, struct cn_buf *b)
+{
+	const struct cn_block *last = last_text(s);
+
+	cn_buf_add_char(b, '[');
+	CN_LIST_EACH(link, &s->blocks)
+	{
+		const struct cn_block *block = cn_container_of(link, struct cn_block, link);
+		struct cn_view text = cn_buf_view(&block->body);
+
+		if (!last)
+			break;
+		if (!block->given || block->type != CN_BLOCK_TEXT ||
+		    cn_joint_trim(text).n == 0)
+			continue;
+		if (b->p[b->n - 1] != '[')
+			cn_buf_add_char(b, ',');
+		cn_buf_add_str(b, "{\"type\":\"text\"");
+		cn_json_add_text(b, "text", block == last ? cn_joint_trim(text) : text);
+		cn_buf_add_char(b, '}');
+		if (block == last)
+			break;
+	}
+	cn_buf_add_char(b, ']');
 }

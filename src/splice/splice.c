@@ -19,9 +19,9 @@
 
 /* ---- life ---- */
 
-static void attempt_reset(struct cn_splice *s, const char *model)
+void cn_splice__reset(struct cn_splice *s, const struct cn_author *author)
 {
-	s->model = model;
+	s->author = author;
 	s->upstream_id = s->answered = s->start_raw = (struct cn_view){NULL, 0};
 	s->n_open = 0;
 	s->held_other = s->held_thinking = 0;
@@ -30,6 +30,12 @@ static void attempt_reset(struct cn_splice *s, const char *model)
 	s->usage = (struct cn_usage){0};
 	s->stop_reason = s->stop_sequence = s->delta_raw = (struct cn_view){NULL, 0};
 	s->started = s->ended = s->cut_tool = false;
+	s->gave = 0;
+	s->continuing = false;
+	s->joint = cn_joint_free(s->joint);
+	s->joining = NULL;
+	cn_buf_clear(&s->straddle);
+	s->straddle_max = 0;
 }
 
 struct cn_splice *cn_splice_new(const struct cn_splice_opts *opts)
@@ -38,7 +44,7 @@ struct cn_splice *cn_splice_new(const struct cn_splice_opts *opts)
 
 	s->opts = *opts;
 	cn_list_init(&s->blocks);
-	attempt_reset(s, "");
+	cn_splice__reset(s, NULL);
 	return s;
 }
 
@@ -50,17 +56,18 @@ struct cn_splice *cn_splice_free(struct cn_splice *s)
 	cn_splice__block_free(s, cn_container_of(link, struct cn_block, link));
 	cn_assert(s->charged == 0);
 	cn_charge_release(s->opts.charge, s->kept);
+	s->joint = cn_joint_free(s->joint);
+	cn_buf_done(&s->straddle);
 	cn_buf_done(&s->out);
 	cn_arena_done(&s->arena);
 	free(s);
 	return NULL;
 }
 
-void cn_splice_begin(struct cn_splice *s, const char *model, uint64_t now_ms)
+void cn_splice_begin(struct cn_splice *s, const struct cn_author *author)
 {
-	(void)now_ms;
-	cn_assert(s->stage != CN_SPLICE_OVER);
-	attempt_reset(s, model);
+	cn_assert(s->stage == CN_SPLICE_HOLDING);
+	cn_splice__reset(s, author);
 }
 
 void cn_splice_drop(struct cn_splice *s)
@@ -74,6 +81,7 @@ void cn_splice_drop(struct cn_splice *s)
 	}
 	s->n_open = 0;
 	s->held_other = s->held_thinking = 0;
+	s->joining = NULL;
 }
 
 /* ---- writing ---- */
@@ -113,14 +121,14 @@ static void write_extra(struct cn_splice *s, const struct cn_block *block)
 	}
 }
 
-static void write_stop(struct cn_splice *s, struct cn_block *block)
+void cn_splice__write_stop(struct cn_splice *s, struct cn_block *block)
 {
 	cn_anthropic_add_block_stop(&s->out, block->index);
 	block->whole = true;
 }
 
 /* Gives the client a block with all that it has gathered so far. */
-static void give(struct cn_splice *s, struct cn_block *block)
+void cn_splice__give(struct cn_splice *s, struct cn_block *block)
 {
 	bool whole = block->whole;
 	struct cn_event start = {.kind = CN_EV_BLOCK_START,
@@ -130,7 +138,10 @@ static void give(struct cn_splice *s, struct cn_block *block)
 	                         .id = block->id};
 
 	cn_assert(!block->given);
+	if (s->continuing)
+		cn_splice__make_way(s, block);
 	block->given = true;
+	s->gave += block->body.n + block->extra.n + 1;
 	block->index = s->n_given++;
 	cn_anthropic_add_block_start(&s->out, block->index, &start, block->id);
 	switch (block->type) {
@@ -151,7 +162,7 @@ static void give(struct cn_splice *s, struct cn_block *block)
 	write_gathered(s, block, CN_DELTA_SIGNATURE, &block->signature);
 	write_extra(s, block);
 	if (whole)
-		write_stop(s, block);
+		cn_splice__write_stop(s, block);
 }
 
 /* A text shows itself with its first character, so that an empty one never does. */
@@ -159,6 +170,9 @@ static bool may_give(const struct cn_splice *s, const struct cn_block *block)
 {
 	if (block->type == CN_BLOCK_TEXT)
 		return block->body.n > 0 || block->extra.n > 0;
+	if (cn_splice__thinking_waits(s) &&
+	    (block->type == CN_BLOCK_THINKING || block->type == CN_BLOCK_REDACTED_THINKING))
+		return false;
 	return block->whole || is_live(s, block->type);
 }
 
@@ -175,7 +189,7 @@ void cn_splice_commit(struct cn_splice *s)
 		struct cn_block *block = cn_container_of(link, struct cn_block, link);
 
 		if (may_give(s, block))
-			give(s, block);
+			cn_splice__give(s, block);
 	}
 	s->held_other = s->held_thinking = 0;
 }
@@ -217,30 +231,32 @@ static void tool_whole(struct cn_splice *s, struct cn_block *block)
 	}
 	block->whole = true;
 	if (block->given)
-		write_stop(s, block);
+		cn_splice__write_stop(s, block);
 	else if (s->stage == CN_SPLICE_COMMITTED) {
 		(void)close_before_next(
 		    s); /* live calls are given already: nothing to refuse */
-		give(s, block);
+		cn_splice__give(s, block);
 	}
 }
 
-static void close_open(struct cn_splice *s, struct cn_open *open)
+static const char *close_open(struct cn_splice *s, struct cn_open *open)
 {
 	struct cn_block *block = open->block;
+	const char *bad;
 
 	*open = s->open[--s->n_open];
 	if (block->type == CN_BLOCK_TOOL_USE) {
 		tool_whole(s, block);
-		return;
+		return NULL;
 	}
-	if (!may_give(s, block)) {
-		cn_splice__block_free(s, block);
-		return;
-	}
-	if (block->given)
-		write_stop(s, block);
+	if (block == s->joining && (bad = cn_splice__join_end(s)))
+		return bad;
 	block->whole = true;
+	if (block->given)
+		cn_splice__write_stop(s, block);
+	else if (block->type == CN_BLOCK_TEXT && !may_give(s, block))
+		cn_splice__block_free(s, block); /* it never had a character */
+	return NULL;
 }
 
 /*
@@ -249,15 +265,17 @@ static void close_open(struct cn_splice *s, struct cn_open *open)
  */
 static const char *close_before_next(struct cn_splice *s)
 {
-	for (size_t i = 0; i < s->n_open; i++) {
+	const char *bad = NULL;
+
+	for (size_t i = 0; i < s->n_open && !bad; i++) {
 		if (is_live(s, s->open[i].block->type)) {
 			if (s->open[i].block->type == CN_BLOCK_TOOL_USE)
 				return "a tool call without its stop";
-			close_open(s, &s->open[i]);
+			bad = close_open(s, &s->open[i]);
 			i--;
 		}
 	}
-	return NULL;
+	return bad;
 }
 
 /* The client's id of a call: the backend's, unless it is used, odd or missing. */
@@ -277,15 +295,17 @@ static void choose_id(struct cn_splice *s, struct cn_block *block)
 	block->id = cn_id_tool(&s->arena);
 }
 
-static const char *append(struct cn_splice *s, struct cn_block *block, struct cn_buf *to,
-                          struct cn_view bytes)
+const char *cn_splice__append(struct cn_splice *s, struct cn_block *block,
+                              struct cn_buf *to, struct cn_view bytes)
 {
 	if (!cn_splice__add(s, to, bytes))
 		return "the memory budget is used up";
 	if (block->type == CN_BLOCK_TOOL_USE && block->body.n > CN_TOOL_MAX)
 		return "a tool call over 1 MiB";
-	if (block->given)
+	if (block->given) {
+		s->gave += bytes.n;
 		return NULL;
+	}
 	if (block->type == CN_BLOCK_THINKING)
 		s->held_thinking += bytes.n;
 	else if (block->type != CN_BLOCK_TOOL_USE)
@@ -317,21 +337,28 @@ static const char *on_block_start(struct cn_splice *s, const struct cn_event *ev
 		return "too many blocks open at once";
 	if (ev->block == CN_BLOCK_TOOL_USE && ev->name.n == 0)
 		return "a tool call without a name";
-	if (s->n_blocks == CN_BLOCKS_MAX)
-		return "more than 1024 blocks";
-	if (!(block = cn_splice__block_new(s, ev)))
-		return "the memory budget is used up";
+	block = ev->block == CN_BLOCK_TEXT ? cn_splice__join(s) : NULL;
+	if (!block) {
+		if (s->n_blocks == CN_BLOCKS_MAX)
+			return "more than 1024 blocks";
+		if (!(block = cn_splice__block_new(s, ev)))
+			return "the memory budget is used up";
+	}
+	if (ev->block == CN_BLOCK_TEXT && s->joint && !s->joining)
+		s->joining = block;
 	s->open[s->n_open++] = (struct cn_open){ev->index, block};
 	if (block->type == CN_BLOCK_TOOL_USE)
 		choose_id(s, block);
 	if (block->type == CN_BLOCK_THINKING && !s->thinking_since_ms)
 		s->thinking_since_ms = now_ms ? now_ms : 1;
+	if (block == s->joining)
+		return cn_splice__join_text(s, ev->text);
 	/* A call's input in its start counts only without deltas: on_block_stop(). */
 	if (ev->text.n && block->type != CN_BLOCK_TOOL_USE &&
-	    (bad = append(s, block, &block->body, ev->text)))
+	    (bad = cn_splice__append(s, block, &block->body, ev->text)))
 		return bad;
 	if (s->stage == CN_SPLICE_COMMITTED && may_give(s, block))
-		give(s, block);
+		cn_splice__give(s, block);
 	return NULL;
 }
 
@@ -340,7 +367,8 @@ static const char *on_other_delta(struct cn_splice *s, struct cn_block *block,
 {
 	if (block->extra.n && !cn_splice__add(s, &block->extra, CN_VIEW(",")))
 		return "the memory budget is used up";
-	return append(s, block, &block->extra, ev->raw.n ? ev->raw : CN_VIEW("{}"));
+	return cn_splice__append(s, block, &block->extra,
+	                         ev->raw.n ? ev->raw : CN_VIEW("{}"));
 }
 
 static const char *on_delta(struct cn_splice *s, const struct cn_event *ev)
@@ -355,22 +383,24 @@ static const char *on_delta(struct cn_splice *s, const struct cn_event *ev)
 	case CN_DELTA_TEXT:
 		if (block->type != CN_BLOCK_TEXT)
 			return "a text delta in a block of another type";
-		bad = append(s, block, &block->body, ev->text);
+		if (block == s->joining)
+			return cn_splice__join_text(s, ev->text);
+		bad = cn_splice__append(s, block, &block->body, ev->text);
 		break;
 	case CN_DELTA_THINKING:
 		if (block->type != CN_BLOCK_THINKING)
 			return "a thinking delta in a block of another type";
-		bad = append(s, block, &block->body, ev->text);
+		bad = cn_splice__append(s, block, &block->body, ev->text);
 		break;
 	case CN_DELTA_SIGNATURE:
 		if (block->type != CN_BLOCK_THINKING)
 			return "a signature in a block of another type";
-		bad = append(s, block, &block->signature, ev->text);
+		bad = cn_splice__append(s, block, &block->signature, ev->text);
 		break;
 	case CN_DELTA_INPUT_JSON:
 		if (block->type != CN_BLOCK_TOOL_USE && block->type != CN_BLOCK_SERVER_TOOL)
 			return "tool input in a block of another type";
-		bad = append(s, block, &block->body, ev->text);
+		bad = cn_splice__append(s, block, &block->body, ev->text);
 		break;
 	case CN_DELTA_OTHER:
 		bad = on_other_delta(s, block, ev);
@@ -381,7 +411,7 @@ static const char *on_delta(struct cn_splice *s, const struct cn_event *ev)
 	if (block->given)
 		cn_anthropic_add_delta(&s->out, block->index, ev);
 	else if (s->stage == CN_SPLICE_COMMITTED && may_give(s, block))
-		give(s, block);
+		cn_splice__give(s, block);
 	return NULL;
 }
 
@@ -402,13 +432,13 @@ static const char *on_block_stop(struct cn_splice *s, const struct cn_event *ev)
 		                          : input.raw;
 
 		if (input.kind != CN_JSON_NONE && input.kind != CN_JSON_NULL &&
-		    !cn_view_is(text, "{}") && (bad = append(s, block, &block->body, text)))
+		    !cn_view_is(text, "{}") &&
+		    (bad = cn_splice__append(s, block, &block->body, text)))
 			return bad;
 		if (block->given)
 			write_gathered(s, block, CN_DELTA_INPUT_JSON, &block->body);
 	}
-	close_open(s, open);
-	return NULL;
+	return close_open(s, open);
 }
 
 /* The call that was cut by the output limit goes; anything else that broke is malformed. */
@@ -451,7 +481,8 @@ static const char *on_stop(struct cn_splice *s)
 			s->open[0] = s->open[--s->n_open];
 			continue;
 		}
-		close_open(s, &s->open[0]);
+		if ((bad = close_open(s, &s->open[0])))
+			return bad;
 	}
 	bad = settle_broken(s);
 	s->ended = !bad;
@@ -547,7 +578,7 @@ bool cn_splice_empty(const struct cn_splice *s)
 {
 	struct cn_view r = s->stop_reason;
 
-	return s->ended && !has_content(s) &&
+	return s->ended && (s->continuing ? s->gave == 0 : !has_content(s)) &&
 	       (r.n == 0 || cn_view_is(r, "end_turn") || cn_view_is(r, "tool_use") ||
 	        cn_view_is(r, "stop_sequence"));
 }
@@ -571,7 +602,7 @@ const struct cn_usage *cn_splice_usage(const struct cn_splice *s)
 struct cn_view cn_splice_stop_reason(const struct cn_splice *s)
 {
 	struct cn_view r = s->stop_reason;
-	bool tool = cn_splice_ledger(s).tool_delivered;
+	bool tool = cn_splice_called(s);
 
 	if (r.n == 0 || cn_view_is(r, "end_turn") || cn_view_is(r, "tool_use"))
 		return tool ? CN_VIEW("tool_use") : CN_VIEW("end_turn");
@@ -586,18 +617,21 @@ static void close_given(struct cn_splice *s)
 	{
 		struct cn_block *block = cn_container_of(link, struct cn_block, link);
 
-		if (block->given && !block->whole)
-			write_stop(s, block);
+		if (!block->given || block->whole)
+			continue;
+		block->cut = true;
+		cn_splice__write_stop(s, block);
 	}
 }
 
 void cn_splice_finish(struct cn_splice *s)
 {
 	struct cn_view reason = cn_splice_stop_reason(s);
+	struct cn_usage total = cn_splice_total(s);
 
 	cn_assert(s->stage == CN_SPLICE_COMMITTED);
 	close_given(s);
-	cn_anthropic_add_message_delta(&s->out, reason, s->stop_sequence, &s->usage,
+	cn_anthropic_add_message_delta(&s->out, reason, s->stop_sequence, &total,
 	                               s->delta_raw);
 	cn_anthropic_add_message_stop(&s->out);
 	s->stage = CN_SPLICE_OVER;
@@ -624,7 +658,7 @@ void cn_splice_fail(struct cn_splice *s, struct cn_view type, struct cn_view mes
 
 		if (block->given && !block->whole && block->type == CN_BLOCK_TEXT &&
 		    block->body.n)
-			write_stop(s, block);
+			cn_splice__write_stop(s, block);
 	}
 	cn_splice_drop(s);
 	cn_anthropic_add_error(&s->out, type, message, request_id);
@@ -656,13 +690,14 @@ static void add_unknown(const struct cn_splice *s, struct cn_buf *b)
 static void add_usage(const struct cn_splice *s, struct cn_buf *b)
 {
 	struct cn_json raw = cn_json_get(cn_json_root(s->delta_raw), "usage");
+	struct cn_usage total = cn_splice_total(s);
 
 	cn_json_add_key(b, "usage");
 	cn_buf_add_char(b, '{');
-	cn_json_add_u64(b, "input_tokens", s->usage.input);
-	cn_json_add_u64(b, "cache_creation_input_tokens", s->usage.cache_write);
-	cn_json_add_u64(b, "cache_read_input_tokens", s->usage.cache_read);
-	cn_json_add_u64(b, "output_tokens", s->usage.output);
+	cn_json_add_u64(b, "input_tokens", total.input);
+	cn_json_add_u64(b, "cache_creation_input_tokens", total.cache_write);
+	cn_json_add_u64(b, "cache_read_input_tokens", total.cache_read);
+	cn_json_add_u64(b, "output_tokens", total.output);
 	for (struct cn_json_iter it = cn_json_iter(raw); cn_json_next(&it);) {
 		if (cn_json_key_is(it.key, "input_tokens") ||
 		    cn_json_key_is(it.key, "output_tokens") ||

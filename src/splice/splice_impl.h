@@ -27,10 +27,10 @@ struct cn_splice {
 	size_t kept;    /* bytes of the arena, charged to it too */
 
 	/* The running attempt; re-initialised by attempt_reset() alone. */
-	const char *model;          /* borrowed: "backend/model" */
-	struct cn_view upstream_id; /* of its message_start; in arena */
-	struct cn_view answered;    /* message.model; in arena */
-	struct cn_view start_raw;   /* its message object; in arena */
+	const struct cn_author *author; /* borrowed */
+	struct cn_view upstream_id;     /* of its message_start; in arena */
+	struct cn_view answered;        /* message.model; in arena */
+	struct cn_view start_raw;       /* its message object; in arena */
 	struct cn_open open[CN_OPEN_MAX];
 	size_t n_open;
 	size_t held_other;    /* bytes held that are neither thinking nor a tool call's */
@@ -38,6 +38,7 @@ struct cn_splice {
 	uint64_t thinking_since_ms; /* first thinking event; 0: none */
 	const char *broken; /* a tool call did not check: why; decided by what follows */
 	struct cn_usage usage;
+	size_t gave; /* bytes of content given to the client */
 	struct cn_view stop_reason, stop_sequence; /* in arena */
 	struct cn_view delta_raw;                  /* last message_delta; in arena */
 
@@ -50,7 +51,46 @@ struct cn_splice {
 	bool started; /* message_start of this attempt was seen or made up */
 	bool ended;   /* its message_stop */
 	bool cut_tool;
+
+	/* Of the turn's earlier attempts, once one goes on. */
+	struct cn_usage before;
+	struct cn_view spare_reason, spare_sequence, spare_raw; /* in arena; none: empty */
+
+	/* The attempt goes on from what was given; of the attempt, too. */
+	bool continuing;
+	struct cn_joint *joint;   /* owned; NULL: there is nothing to join, or no more */
+	struct cn_block *joining; /* borrowed: the block whose text goes through it */
+	struct cn_buf straddle; /* owned: text held for a stop sequence across the joint */
+	size_t straddle_max;    /* bytes that decide it; 0: none can be */
 };
+
+/* ---- splice.c ---- */
+
+/* What each attempt starts from. */
+void cn_splice__reset(struct cn_splice *s, const struct cn_author *author);
+/* Appends to a block and charges it; a phrase when that is too much. */
+const char *cn_splice__append(struct cn_splice *s, struct cn_block *block,
+                              struct cn_buf *to, struct cn_view bytes);
+/* Gives the client a block with all that it has gathered so far. */
+void cn_splice__give(struct cn_splice *s, struct cn_block *block);
+void cn_splice__write_stop(struct cn_splice *s, struct cn_block *block);
+
+/* ---- resume.c ---- */
+
+/* The open block that a continuation goes on from; NULL: all are closed. */
+struct cn_block *cn_splice__resumed(const struct cn_splice *s);
+/* Whether thinking must wait, because text may go on in a block that is still open. */
+bool cn_splice__thinking_waits(const struct cn_splice *s);
+/* A text block of a continuation begins: the block its text goes to, or NULL for one of its
+ * own. */
+struct cn_block *cn_splice__join(struct cn_splice *s);
+/* Text for s->joining. */
+const char *cn_splice__join_text(struct cn_splice *s, struct cn_view text);
+/* That text is over. */
+const char *cn_splice__join_end(struct cn_splice *s);
+/* Before a block of a continuation is given: closes what it does not go on from, and gives
+ * the thinking that waited. */
+void cn_splice__make_way(struct cn_splice *s, const struct cn_block *block);
 
 /* ---- ledger.c ---- */
 

@@ -146,6 +146,8 @@ struct cn_slices cn_anthropic_encode_request(struct cn_arena *a, const struct cn
 	drop_members(a, &ps, r, edit);
 	if (edit->drop_thinking)
 		drop_thinking(a, &ps, r, edit);
+	if (edit->append.n)
+		cn_patch_append(&ps, r->body, r->messages, edit->append);
 	if (edit->model.n)
 		set_member(&ps, r, edit, "model", json_string(a, edit->model));
 	if (edit->max_tokens)

@@ -120,6 +120,20 @@ void cn_patch_insert(struct cn_patches *ps, struct cn_view text, struct cn_json 
 	add(ps, brace, 0, cn_arena_view(ps->arena, cn_buf_view(&b)));
 }
 
+void cn_patch_append(struct cn_patches *ps, struct cn_view text, struct cn_json array,
+                     struct cn_view raw)
+{
+	struct cn_json_iter it = cn_json_iter(array);
+	bool empty = !cn_json_next(&it);
+	CN_AUTO(cn_buf) b = {0};
+
+	if (!empty)
+		cn_buf_add_char(&b, ',');
+	cn_buf_add_view(&b, raw);
+	add(ps, (size_t)(array.raw.p - text.p) + array.raw.n - 1, 0,
+	    cn_arena_view(ps->arena, cn_buf_view(&b)));
+}
+
 struct cn_slices cn_patch_slices(struct cn_patches *ps, struct cn_view text)
 {
 	struct cn_slices s = {0};

@@ -40,6 +40,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
 	static struct cn_charge charge = {.limit = (size_t)1 << 30};
+	static const struct cn_author author = {"a/m", "a#k/m"};
 	struct cn_splice_opts o = {.message_id = CN_VIEW("msg_f"),
 	                           .tools = cn_json_root(CN_VIEW("[{\"name\":\"a\"}]")),
 	                           .charge = &charge};
@@ -49,7 +50,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	int depth = 0;
 
 	cn_hash_setup();
-	cn_splice_begin(s, "a/b", 1);
+	cn_splice_begin(s, &author);
 	cn_sse_init(&sse, on_backend, s);
 	(void)!cn_sse_feed(&sse, cn_view((const char *)p, n), 1, NULL);
 	cn_sse_done(&sse);

@@ -168,8 +168,8 @@ def f0009_thinking_is_proof_after_its_time(home):
 
 @scene
 def m0001_cut_after_text(home):
-    """After text was given: the block is closed and an error event says that it broke off."""
-    p, r, t = run(home, 'ok')
+    """Without continuation: the text is closed and an error event says that it broke off."""
+    p, r, t = run(home, 'ok', fallback=harness.SHORT + ', continuation: off')
     for step in ('cut-fin 1100', 'cut-rst 1100', 'cut-clean 1100', 'stall 1100', 'cut-error 1100 type=api_error'):
         p.script('a', f'always {step}')
         r.admin('POST', '/api/reset')

@@ -15,6 +15,7 @@
 #include "continuo/sse.h"
 
 static struct cn_charge charge = {.limit = (size_t)1 << 30};
+static const struct cn_author author = {"a/m", "a#k/m"};
 
 /* ---- a strict reader of what the client gets ---- */
 
@@ -193,7 +194,7 @@ static void nothing_is_given_before_the_commit(void **state)
 	struct feeder f = {.splice = cn_splice_new(&o)};
 
 	(void)state;
-	cn_splice_begin(f.splice, "a/m", 1000);
+	cn_splice_begin(f.splice, &author);
 	assert_null(feed(&f, cn_view_str(CN_START CN_TEXT0)));
 	assert_false(cn_splice_proved(f.splice, 1000));
 	assert_null(feed(&f, cn_view_str(CN_HELLO)));
@@ -212,7 +213,7 @@ static void run(const char *stream, struct seen *c, bool finish)
 	struct feeder f = {.splice = cn_splice_new(&o), .commit = true};
 
 	*c = (struct seen){0};
-	cn_splice_begin(f.splice, "a/m", 1000);
+	cn_splice_begin(f.splice, &author);
 	c->wrong = feed(&f, cn_view_str(stream));
 	if (finish && !c->wrong) {
 		if (!cn_splice_committed(f.splice))
@@ -277,12 +278,12 @@ static void a_live_call_that_broke_stays_open(void **state)
 	(void)state;
 	o.tool_calls_live = true;
 	f.splice = cn_splice_new(&o);
-	cn_splice_begin(f.splice, "a/m", 1000);
+	cn_splice_begin(f.splice, &author);
 	assert_string_equal(feed(&f, cn_view_str(CN_START CN_TOOL1 CN_INPUT1(
 					 "{\\\"other\\\":1}") CN_STOP1 CN_END("tool_use"))),
 	                    "a tool call that does not check");
-	assert_true(cn_splice_ledger(f.splice).tool_open);
-	assert_false(cn_splice_ledger(f.splice).tool_delivered);
+	assert_int_equal(cn_splice_fate(f.splice), CN_FATE_FAIL);
+	assert_false(cn_splice_called(f.splice));
 	cn_splice_fail(f.splice, CN_VIEW("overloaded_error"), CN_VIEW("x"), CN_VIEW("req"));
 	seen_read(&c, cn_buf_view(cn_splice_out(f.splice)));
 	assert_null(c.wrong);
@@ -334,7 +335,7 @@ static void what_a_backend_makes_us_keep_is_charged_and_bounded(void **state)
 	(void)state;
 	o.charge = &small;
 	f.splice = cn_splice_new(&o);
-	cn_splice_begin(f.splice, "a/m", 1000);
+	cn_splice_begin(f.splice, &author);
 	assert_null(feed_redacted(&f, 200000));
 	assert_in_range(small.used, 200000, 300000);
 	/* A failed attempt's bytes stay until the turn ends. */
@@ -344,7 +345,7 @@ static void what_a_backend_makes_us_keep_is_charged_and_bounded(void **state)
 	assert_int_equal(small.used, 0);
 
 	f.splice = cn_splice_new(&o);
-	cn_splice_begin(f.splice, "a/m", 1000);
+	cn_splice_begin(f.splice, &author);
 	for (size_t i = 0; i < 2000 && !bad; i++)
 		bad = feed_redacted(&f, 1);
 	assert_string_equal(bad, "more than 1024 blocks");
@@ -364,7 +365,7 @@ static void only_what_is_held_back_has_a_limit(void **state)
 
 		o.gathers = gathers[i];
 		f.splice = cn_splice_new(&o);
-		cn_splice_begin(f.splice, "a/m", 1000);
+		cn_splice_begin(f.splice, &author);
 		bad = feed(&f, cn_view_str(CN_START CN_TEXT0));
 		for (size_t n = 0; n <= CN_HELD_MAX && !bad; n += 5)
 			bad = feed(&f, cn_view_str(CN_HELLO));
@@ -404,7 +405,7 @@ static void empty_answers_are_seen(void **state)
 	struct feeder f = {.splice = cn_splice_new(&o)};
 
 	(void)state;
-	cn_splice_begin(f.splice, "a/m", 1000);
+	cn_splice_begin(f.splice, &author);
 	assert_null(feed(&f, cn_view_str(CN_START CN_TEXT0 CN_STOP0 CN_END("end_turn"))));
 	assert_true(cn_splice_empty(f.splice));
 	cn_splice_free(f.splice);
@@ -442,7 +443,7 @@ static void play(yyjson_val *entry, struct cn_view bytes, struct recorded *total
 	cn_buf_add_char(&tools, ']');
 	o = opts_with(cn_buf_cstr(&tools));
 	f.splice = cn_splice_new(&o);
-	cn_splice_begin(f.splice, "a/m", 1000);
+	cn_splice_begin(f.splice, &author);
 	(void)feed(&f, bytes);
 	total->n++;
 	if (!f.bad && cn_splice_ended(f.splice)) {

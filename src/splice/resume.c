@@ -1,0 +1,289 @@
+/*
+ * Going on after the commit: how an attempt's events join what the client has been given.
+ *
+ * The text of a continuation goes through the joint, into the text block that is still open
+ * or into a new one; thinking that comes before it waits, because it can only be given when
+ * that block is closed.  A stop sequence that began before the joint is found behind it.
+ * Owns what the joint holds; writes through splice.c.  Pure.
+ */
+#include "splice_impl.h"
+
+/* A token is about so many bytes, where a backend broke off before it counted. */
+#define CN_TOKEN_BYTES 4
+
+/* ---- beginning ---- */
+
+/* Without a message_delta the figure is that of the beginning: then by what was given. */
+static uint64_t output_of(const struct cn_splice *s)
+{
+	uint64_t about = s->gave / CN_TOKEN_BYTES;
+
+	return s->delta_raw.n == 0 && about > s->usage.output ? about : s->usage.output;
+}
+
+static void add_up(struct cn_splice *s)
+{
+	struct cn_usage *b = &s->before, *u = &s->usage;
+
+	if (!b->has_input) {
+		b->input = u->input;
+		b->cache_read = u->cache_read;
+		b->cache_write = u->cache_write;
+		b->has_input = u->has_input;
+		b->has_cache_read = u->has_cache_read;
+		b->has_cache_write = u->has_cache_write;
+	}
+	b->output += output_of(s);
+	b->has_output = true;
+}
+
+struct cn_usage cn_splice_total(const struct cn_splice *s)
+{
+	struct cn_usage total = s->usage;
+
+	if (s->before.has_input) {
+		total.input = s->before.input;
+		total.cache_read = s->before.cache_read;
+		total.cache_write = s->before.cache_write;
+		total.has_input = true;
+	}
+	total.output = s->before.output + output_of(s);
+	total.has_output = true;
+	return total;
+}
+
+uint64_t cn_splice_spent(const struct cn_splice *s)
+{
+	return s->before.output;
+}
+
+/* How many bytes of the continuation decide whether a stop sequence crosses the joint. */
+static size_t straddle(const struct cn_splice *s, struct cn_view given, struct cn_view said,
+                       struct cn_view *rethit)
+{
+	CN_AUTO(cn_arena) a = {0};
+	size_t most = 0;
+
+	for (struct cn_json_iter it = cn_json_iter(s->opts.stop_sequences);
+	     cn_json_next(&it);) {
+		struct cn_view stop = cn_json_text(&a, it.value);
+
+		for (size_t n = 1; n < stop.n; n++) {
+			struct cn_view rest = cn_view_from(stop, n);
+
+			if (!cn_view_ends(given, cn_view_cut(stop, n)))
+				continue;
+			most = rest.n > most ? rest.n : most;
+			if (rethit && cn_view_starts(said, rest))
+				*rethit = it.value.raw;
+		}
+	}
+	return most;
+}
+
+bool cn_splice_continue(struct cn_splice *s, const struct cn_author *author,
+                        enum cn_resume how)
+{
+	CN_AUTO(cn_buf) text = {0};
+
+	cn_assert(s->stage == CN_SPLICE_COMMITTED);
+	cn_splice_drop(s);
+	if (s->ended) {
+		s->spare_reason = s->stop_reason.n ? s->stop_reason : CN_VIEW("end_turn");
+		s->spare_sequence = s->stop_sequence;
+		s->spare_raw = s->delta_raw;
+	}
+	add_up(s);
+	cn_splice__reset(s, author);
+	s->continuing = true;
+	cn_splice_text(s, &text);
+	if (how == CN_RESUME_ANEW || text.n == 0)
+		return true;
+	s->joint = cn_joint_new(
+	    cn_buf_view(&text),
+	    how == CN_RESUME_PREFILL ? CN_JOINT_PREFILL : CN_JOINT_ASKED, s->opts.charge);
+	s->straddle_max = straddle(s, cn_buf_view(&text), (struct cn_view){NULL, 0}, NULL);
+	return s->joint != NULL;
+}
+
+bool cn_splice_continuing(const struct cn_splice *s)
+{
+	return s->continuing;
+}
+
+size_t cn_splice_gave(const struct cn_splice *s)
+{
+	return s->gave;
+}
+
+bool cn_splice_deliverable(const struct cn_splice *s)
+{
+	return s->ended || s->spare_reason.n > 0;
+}
+
+void cn_splice_deliver(struct cn_splice *s)
+{
+	cn_assert(cn_splice_deliverable(s));
+	if (s->ended)
+		return;
+	cn_splice_drop(s);
+	s->stop_reason = s->spare_reason;
+	s->stop_sequence = s->spare_sequence;
+	s->delta_raw = s->spare_raw;
+	s->ended = true;
+}
+
+/* ---- blocks ---- */
+
+struct cn_block *cn_splice__resumed(const struct cn_splice *s)
+{
+	struct cn_block *last = NULL;
+
+	if (!s->continuing)
+		return NULL;
+	CN_LIST_EACH(link, &s->blocks)
+	{
+		struct cn_block *block = cn_container_of(link, struct cn_block, link);
+
+		if (block->given && !block->whole && block->author != s->author)
+			last = block;
+	}
+	return last;
+}
+
+bool cn_splice__thinking_waits(const struct cn_splice *s)
+{
+	const struct cn_block *open =
+	    s->joint && !s->joining ? cn_splice__resumed(s) : NULL;
+
+	return open && open->type == CN_BLOCK_TEXT && s->held_thinking <= CN_HELD_MAX;
+}
+
+/* Thinking of this attempt that was held back for the text is not given any more. */
+static void forget_thinking(struct cn_splice *s)
+{
+	CN_LIST_EACH(link, &s->blocks)
+	{
+		struct cn_block *block = cn_container_of(link, struct cn_block, link);
+
+		if (!block->given && block->whole && block->author == s->author &&
+		    (block->type == CN_BLOCK_THINKING ||
+		     block->type == CN_BLOCK_REDACTED_THINKING))
+			cn_splice__block_free(s, block);
+	}
+	s->held_thinking = 0;
+}
+
+struct cn_block *cn_splice__join(struct cn_splice *s)
+{
+	struct cn_block *open = s->joint && !s->joining ? cn_splice__resumed(s) : NULL;
+
+	if (!open || open->type != CN_BLOCK_TEXT)
+		return NULL;
+	forget_thinking(s);
+	return open;
+}
+
+void cn_splice__make_way(struct cn_splice *s, const struct cn_block *block)
+{
+	struct cn_block *open = cn_splice__resumed(s);
+
+	if (open) {
+		open->cut = true;
+		cn_splice__write_stop(s, open);
+	}
+	CN_LIST_EACH(link, &s->blocks)
+	{
+		struct cn_block *held = cn_container_of(link, struct cn_block, link);
+
+		if (held == block)
+			break;
+		if (!held->given && held->whole &&
+		    (held->type == CN_BLOCK_THINKING ||
+		     held->type == CN_BLOCK_REDACTED_THINKING))
+			cn_splice__give(s, held);
+	}
+}
+
+/* ---- text ---- */
+
+/* From here on the block's text is the continuing model's. */
+static void mark_part(struct cn_splice *s, struct cn_block *block)
+{
+	const struct cn_author *last =
+	    block->n_parts ? block->parts[block->n_parts - 1].author : block->author;
+
+	if (last == s->author)
+		return;
+	block->parts =
+	    cn_realloc(block->parts, (block->n_parts + 1) * sizeof(*block->parts));
+	block->parts[block->n_parts++] =
+	    (struct cn_part){s->author, block->body.n, cn_joint_found(s->joint)};
+}
+
+/* Gives text that nothing can take back any more. */
+static const char *give_text(struct cn_splice *s, struct cn_view text)
+{
+	struct cn_block *block = s->joining;
+	struct cn_event ev = {
+	    .kind = CN_EV_BLOCK_DELTA, .delta = CN_DELTA_TEXT, .text = text};
+	const char *bad;
+
+	if (text.n == 0)
+		return NULL;
+	if (block->given)
+		mark_part(s, block);
+	if ((bad = cn_splice__append(s, block, &block->body, text)))
+		return bad;
+	if (block->given)
+		cn_anthropic_add_delta(&s->out, block->index, &ev);
+	else
+		cn_splice__give(s, block);
+	return NULL;
+}
+
+/* Text behind the joint: held until no stop sequence can have begun before it. */
+static const char *behind_joint(struct cn_splice *s, struct cn_view text, bool over)
+{
+	struct cn_view hit = {NULL, 0};
+	CN_AUTO(cn_buf) given = {0};
+	const char *bad;
+
+	if (s->straddle_max == 0)
+		return give_text(s, text);
+	cn_buf_add_view(&s->straddle, text);
+	if (s->straddle.n == 0 || (s->straddle.n < s->straddle_max && !over))
+		return NULL;
+	cn_splice_text(s, &given);
+	(void)straddle(s, cn_buf_view(&given), cn_buf_view(&s->straddle), &hit);
+	s->straddle_max = 0;
+	if (hit.n) {
+		s->stop_reason = CN_VIEW("stop_sequence");
+		s->stop_sequence = cn_json_text(&s->arena, cn_json_root(hit));
+		s->ended = true;
+		return NULL;
+	}
+	bad = give_text(s, cn_buf_view(&s->straddle));
+	cn_buf_clear(&s->straddle);
+	return bad;
+}
+
+const char *cn_splice__join_text(struct cn_splice *s, struct cn_view text)
+{
+	CN_AUTO(cn_buf) fresh = {0};
+
+	cn_joint_feed(s->joint, text, &fresh);
+	return behind_joint(s, cn_buf_view(&fresh), false);
+}
+
+const char *cn_splice__join_end(struct cn_splice *s)
+{
+	CN_AUTO(cn_buf) fresh = {0};
+	const char *bad;
+
+	cn_joint_end(s->joint, &fresh);
+	bad = behind_joint(s, cn_buf_view(&fresh), true);
+	s->joint = cn_joint_free(s->joint);
+	s->joining = NULL;
+	return bad;
+}
