@@ -31,7 +31,7 @@
 	X(CUT_FIN, "cut-fin", "closes after N bytes of the answer")                       \
 	X(CUT_RST, "cut-rst", "resets after N bytes")                                     \
 	X(CUT_CLEAN, "cut-clean", "ends the body properly after N bytes")                 \
-	X(CUT_ERROR, "cut-error", "an error event after N bytes [type=T]")                \
+	X(CUT_ERROR, "cut-error", "an error event after the events of N bytes [type=T]")  \
 	X(STALL, "stall", "falls silent after N bytes")                                   \
 	X(TRICKLE, "trickle", "one byte at a time")                                       \
 	X(GARBAGE, "garbage", "after message_start an event that is no JSON")             \
@@ -59,7 +59,7 @@
 	X(INTRO, "intro", "says that it continues first")                \
 	X(IGNORES, "ignores", "says something else")                     \
 	X(TOOL, "tool", "goes straight to the tool call")                \
-	X(NOTHING, "nothing", "repeats the last words and ends")         \
+	X(ANNOUNCES, "announces", "says what it will do, and ends")      \
 	X(FLOOD, "flood", "repeats the last words two thousand times")
 
 enum cn_way {

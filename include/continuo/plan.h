@@ -38,7 +38,9 @@ struct cn_plan {
 	size_t n_skipped;
 	bool all_skipped_for_size; /* every model was skipped for window or body size */
 	uint64_t largest_window;   /* of the chain, tokens; 0: none known */
-	bool once; /* the provider runs tools: no second try once a request was sent */
+	bool resuming; /* of an answer that broke off: others are tried before the same one
+	                */
+	bool once;     /* the provider runs tools: no second try once a request was sent */
 };
 
 /*

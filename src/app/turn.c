@@ -116,89 +116,6 @@ static void arm(struct cn_turn *t)
 	uv_timer_start(&t->timer, on_timer, wait < 3600000 ? wait : 3600000, 0);
 }
 
-/* ---- outcomes ---- */
-
-void cn_turn__note(struct cn_turn *t, const struct cn_candidate *c,
-                   const struct cn_outcome *o)
-{
-	size_t i = t->n_tried;
-	struct cn_attempt_record *r = &t->records[i];
-	uint64_t now = cn_clock_ms(), cooled;
-
-	cn_assert(i < CN_ATTEMPTS_MAX);
-	uv_mutex_lock(&t->worker->shared->health_lock);
-	cooled = cn_health_report(t->worker->shared->health, c, o, now);
-	uv_mutex_unlock(&t->worker->shared->health_lock);
-	t->outcomes[i] = *o;
-	t->tried[i] = (struct cn_tried){.candidate = c,
-	                                .class = o->class,
-	                                .outcome = &t->outcomes[i],
-	                                .repaired = t->repair.repair != CN_REPAIR_NONE};
-	*r = (struct cn_attempt_record){
-	    .backend = cn_view_str(c->model->backend->name),
-	    .model = cn_view_str(c->model->name),
-	    .key = cn_view_str(c->key->name),
-	    .class = cn_view_str(cn_class_name(o->class)),
-	    .http_status = o->http_status,
-	    .started_ms = t->attempt_ms - t->started_ms,
-	    .took_ms = now - t->attempt_ms,
-	    .retry_after_ms = o->retry_after_ms,
-	    .upstream_request = o->upstream_request,
-	    .reason = cn_view_str(o->reason),
-	    .usage = *cn_splice_usage(t->splice),
-	};
-	t->n_tried++;
-	cn_trace(CN_TR_ATTEMPT_END, t->number, t->n_tried,
-	         cn_view_str(cn_class_name(o->class)));
-	if (o->class != CN_CLASS_OK)
-		cn_count(CN_CT_ATTEMPTS_FAILED);
-	cn_log(&t->log, o->class == CN_CLASS_OK ? CN_LOG_INFO : CN_LOG_WARNING, "attempt",
-	       CN_NUM(ATTEMPT, t->n_tried), CN_STR(BACKEND, c->model->backend->name),
-	       CN_STR(MODEL, c->model->name), CN_STR(KEY, c->key->name),
-	       CN_STR(CLASS, cn_class_name(o->class)), CN_NUM(STATUS, o->http_status),
-	       CN_STR(REASON, o->reason ? o->reason : ""), CN_NUM(MS, now - t->attempt_ms),
-	       CN_NUM(AFTER_MS, cooled), CN_TEXT(UPSTREAM_REQUEST, o->upstream_request));
-}
-
-static bool fallback_on(const struct cn_turn *t, enum cn_class class)
-{
-	return t->plan.fallback->on & (1u << class);
-}
-
-/*
- * What a well-formed answer that gave the client nothing amounts to.  These are failures
- * only where the policy says so; before the commit they cost nothing but the next attempt.
- */
-static enum cn_class judge(struct cn_turn *t)
-{
-	struct cn_view reason = cn_splice_stop_reason(t->splice);
-	const struct cn_usage *used = cn_splice_usage(t->splice);
-	enum cn_class class = CN_CLASS_OK;
-
-	/* Cut by the limit that the client set, it is what was asked for. */
-	if (cn_splice_cut_tool(t->splice))
-		class = used->has_output && used->output >= t->req.max_tokens
-		            ? CN_CLASS_OK
-		            : CN_CLASS_OUTPUT_CEILING;
-	else if (cn_turn__cut_short(t))
-		class = CN_CLASS_OUTPUT_CEILING;
-	else if (cn_splice_empty(t->splice))
-		class = t->req.has_max_tokens && t->req.max_tokens == 0 ? CN_CLASS_OK
-		                                                        : CN_CLASS_EMPTY;
-	else if (cn_view_is(reason, "refusal") && !cn_splice_committed(t->splice))
-		class = CN_CLASS_CONTENT_REFUSAL;
-	else if (cn_view_is(reason, "model_context_window_exceeded"))
-		class = CN_CLASS_CONTEXT_OVERFLOW;
-	else if (cn_turn__weak(t))
-		class = CN_CLASS_WEAK;
-	return class != CN_CLASS_OK && fallback_on(t, class) ? class : CN_CLASS_OK;
-}
-
-static enum cn_scope judged_scope(enum cn_class class)
-{
-	return class == CN_CLASS_EMPTY ? CN_SCOPE_MODEL : CN_SCOPE_NONE;
-}
-
 /* ---- entering ---- */
 
 /* A place among the turns in flight, of all and of the token; false: not yet. */
@@ -408,10 +325,9 @@ static void plan(struct cn_turn *t)
 	end_plan(t, &next);
 }
 
-/* Entering CONTINUING: what is given is closed to nobody but those who may go on. */
+/* Entering CONTINUING: somebody may go on with what was given. */
 static void go_on(struct cn_turn *t)
 {
-	cn_turn__plan_resume(t);
 	t->wait_until_ms = 0;
 	cn_count(CN_CT_CONTINUATIONS);
 	plan(t);
@@ -446,38 +362,6 @@ static void drain(struct cn_turn *t)
 		cn_turn__stored(t, false);
 }
 
-static void log_end(struct cn_turn *t)
-{
-	static const struct {
-		const char *word;
-		enum cn_counter counter;
-	} ends[] = {
-	    [CN_END_CANCELLED] = {"cancelled", CN_CT_TURNS_CANCELLED},
-	    [CN_END_ANSWER] = {"ok", CN_CT_TURNS_OK},
-	    [CN_END_TOOL_USE] = {"tool_use", CN_CT_TURNS_OK},
-	    [CN_END_ERROR] = {"error", CN_CT_TURNS_FAILED},
-	};
-	const char *word = ends[t->end].word;
-	bool ok = t->end == CN_END_ANSWER || t->end == CN_END_TOOL_USE;
-	struct cn_view used =
-	    t->candidate ? cn_view_str(cn_turn__name(t, t->candidate)) : CN_VIEW("none");
-	struct cn_usage u = cn_splice_total(t->splice);
-
-	cn_count(ends[t->end].counter);
-	if (t->n_tried > 1)
-		cn_count(CN_CT_FALLBACKS);
-	cn_trace(CN_TR_TURN_END, t->number, ok ? 200 : (uint64_t)t->ending.status,
-	         cn_view_str(word));
-	cn_log(&t->log, CN_LOG_INFO, "turn", CN_TEXT(REQUEST, t->request_id),
-	       CN_STR(STATE, word), CN_TEXT(MODEL, used),
-	       CN_STR(CHAIN, t->plan.chain ? t->plan.chain->name : ""),
-	       CN_TEXT(ATTEMPTS, cn_turn__attempts_text(t, false)),
-	       CN_NUM(MS, cn_clock_ms() - t->started_ms),
-	       CN_NUM(FIRST_BYTE_MS, t->first_byte_ms), CN_NUM(INPUT_TOKENS, u.input),
-	       CN_NUM(OUTPUT_TOKENS, u.output),
-	       CN_TEXT(STOP_REASON, ok ? cn_splice_stop_reason(t->splice) : CN_VIEW("")));
-}
-
 static void on_timer_closed(uv_handle_t *handle)
 {
 	struct cn_turn *t = handle->data;
@@ -491,7 +375,7 @@ static void close_turn(struct cn_turn *t)
 {
 	struct cn_shared *sh = t->worker->shared;
 
-	log_end(t);
+	cn_turn__log_end(t);
 	if (t->attempt) {
 		uv_mutex_lock(&sh->health_lock);
 		cn_health_cancel(sh->health, t->candidate, cn_clock_ms());
@@ -626,18 +510,6 @@ static void on_idle(void *self)
 		cn_turn__flush(t);
 }
 
-/* What a well-formed answer amounts to, put into its outcome. */
-static void judge_into(struct cn_turn *t, struct cn_outcome *o)
-{
-	enum cn_class judged = judge(t);
-
-	if (judged == CN_CLASS_OK)
-		return;
-	o->class = judged;
-	o->scope = judged_scope(judged);
-	o->reason = "judged by what the answer holds";
-}
-
 static void on_streamed(struct cn_turn *t, struct cn_outcome *o);
 
 /* Before the commit: the answer as a whole, or the next candidate. */
@@ -646,7 +518,7 @@ static void on_tried(struct cn_turn *t, struct cn_outcome *o)
 	bool content = cn_splice_proved(t->splice, 0);
 
 	if (o->class == CN_CLASS_OK) {
-		judge_into(t, o);
+		cn_turn__judge(t, o);
 		/* What was cut by a limit is gone on with, not thrown away. */
 		if (content && (o->class == CN_CLASS_OUTPUT_CEILING ||
 		                o->class == CN_CLASS_CONTEXT_OVERFLOW)) {
@@ -672,10 +544,15 @@ static void on_tried(struct cn_turn *t, struct cn_outcome *o)
 /* Another candidate goes on, or the same. */
 static void lose(struct cn_turn *t)
 {
-	if (t->state == CN_TURN_CONTINUING)
+	if (t->state == CN_TURN_CONTINUING) {
 		plan(t);
-	else
+		return;
+	}
+	cn_turn__plan_resume(t);
+	if (t->resume.n)
 		turn_enter(t, CN_TURN_CONTINUING);
+	else
+		end_lost(t);
 }
 
 /* The answer is over; that it was cut short, or is weak, the client need not see. */
@@ -685,7 +562,7 @@ static void on_streamed_whole(struct cn_turn *t, struct cn_outcome *o)
 	                         .upstream_request = o->upstream_request,
 	                         .http_status = o->http_status};
 	if (cn_splice_may_go_on(t->splice))
-		judge_into(t, o);
+		cn_turn__judge(t, o);
 	cn_turn__note(t, t->candidate, o);
 	if (o->class == CN_CLASS_OK) {
 		t->end = CN_END_ANSWER;

@@ -1,8 +1,8 @@
 /*
  * The turn, as its own files see it: turn.c (the state machine), turn_birth.c (from a
- * request to a plan), turn_try.c (from a candidate to an attempt), turn_resume.c (who goes
- * on with what was given, and how), turn_tell.c (what the client gets).  Private to them
- * and to records.c.
+ * request to a plan), turn_try.c (from a candidate to an attempt), turn_outcome.c (how
+ * attempts ended), turn_resume.c (who goes on with what was given, and how), turn_tell.c
+ * (what the client gets).  Private to them and to records.c.
  */
 #ifndef CONTINUO_TURN_IMPL_H
 #define CONTINUO_TURN_IMPL_H
@@ -135,13 +135,20 @@ struct cn_outcome_fields {
 void cn_turn__await(struct cn_turn *t);
 /* The turn was born with a plan: begins planning. */
 void cn_turn__start(struct cn_turn *t);
-/* Ends an attempt that could not even be started, as data. */
-void cn_turn__note(struct cn_turn *t, const struct cn_candidate *c,
-                   const struct cn_outcome *o);
 /* The store answered, or the wait for it is over: gives the client the rest. */
 void cn_turn__stored(struct cn_turn *t, bool ok);
 /* Frees a turn that never started, or whose last handle closed. */
 void cn_turn__free(struct cn_turn *t);
+
+/* ---- turn_outcome.c ---- */
+
+/* An attempt ended, or could not even be started: for health, the record and the log. */
+void cn_turn__note(struct cn_turn *t, const struct cn_candidate *c,
+                   const struct cn_outcome *o);
+/* What a well-formed answer amounts to, put into its outcome. */
+void cn_turn__judge(struct cn_turn *t, struct cn_outcome *o);
+/* The turn's line. */
+void cn_turn__log_end(struct cn_turn *t);
 
 /* ---- turn_try.c ---- */
 

@@ -37,6 +37,7 @@ void cn_turn__plan_resume(struct cn_turn *t)
 	t->resume = *p;
 	t->resume.candidates = v;
 	t->resume.n = 0;
+	t->resume.resuming = true;
 	for (size_t i = 0; i < p->n; i++)
 		if (cn_turn__goes_on(t, &p->candidates[i]))
 			v[t->resume.n++] = p->candidates[i];

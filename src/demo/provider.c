@@ -370,8 +370,13 @@ static void cut(struct peer *peer, const struct cn_step *s, struct cn_view strea
 {
 	CN_AUTO(cn_buf) b = {0}, error = {0};
 
+	stream = cn_view_cut(stream, s->n);
+	/* An error is an event of its own: the one before it is whole. */
+	while (s->kind == CN_STEP_CUT_ERROR && stream.n &&
+	       !cn_view_ends(stream, CN_VIEW("\n\n")))
+		stream.n--;
 	add_stream_head(&b, "");
-	add_chunk(&b, cn_view_cut(stream, s->n));
+	add_chunk(&b, stream);
 	switch (s->kind) {
 	case CN_STEP_CUT_FIN:
 		peer_send(peer, &b, CN_THEN_CLOSE);

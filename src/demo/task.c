@@ -141,8 +141,10 @@ static struct cn_view go_on(struct cn_arena *a, struct cn_view whole, struct cn_
 		break;
 	case CN_WAY_TOOL:
 		return (struct cn_view){NULL, 0};
-	case CN_WAY_NOTHING:
-		return anchor;
+	case CN_WAY_ANNOUNCES:
+		cn_buf_add_view(&b, anchor);
+		rest = CN_VIEW(". Now I will write the file:");
+		break;
 	case CN_WAY_FLOOD:
 		for (unsigned i = 0; i < 2000; i++)
 			cn_buf_add_view(&b, anchor);
@@ -252,6 +254,10 @@ bool cn_task_answer(struct cn_arena *a, struct cn_view body, enum cn_way way,
 	if (find_partial(a, messages, &given, &anchor)) {
 		ret->goes_on = true;
 		ret->text = go_on(a, ret->text, given, anchor, way);
+		if (way == CN_WAY_ANNOUNCES) {
+			ret->n_inputs = 0;
+			ret->tool = (struct cn_view){NULL, 0};
+		}
 	}
 	return true;
 }

@@ -498,8 +498,7 @@ static uint64_t fail(struct cn_health *h, const struct cn_candidate *c,
 	return length;
 }
 
-struct cn_learned cn_health_learned(const struct cn_health *h,
-                                    const struct cn_candidate *c)
+struct cn_learned cn_health_learned(const struct cn_health *h, const struct cn_candidate *c)
 {
 	return cn_lessons__of(h->lessons, c);
 }

@@ -342,6 +342,8 @@ static bool same_again(const struct quest *q, struct cn_next *ret)
 		ret->repair = wants_repair(last);
 		return true;
 	}
+	if (q->plan->resuming && last->class != CN_CLASS_WEAK)
+		return false;
 	switch (last->class) {
 	case CN_CLASS_EMPTY:
 	case CN_CLASS_MALFORMED_STREAM:
@@ -446,7 +448,7 @@ static bool ends_plan(const struct quest *q)
 	if (last->class == CN_CLASS_OK || last->class == CN_CLASS_CANCELLED)
 		return true;
 	/* What a later backend cannot take says nothing of the request. */
-	if (o && o->no_retry && first)
+	if (o && o->no_retry && first && !q->plan->resuming)
 		return true;
 	if (q->plan->once && last->class != CN_CLASS_TIMEOUT_CONNECT && !is_free(last))
 		return true;
@@ -474,7 +476,8 @@ struct cn_next cn_plan_next(const struct cn_plan *plan, const struct cn_health *
 	if (ends_plan(&q) || tries_in_all(&q) >= plan->n + CN_EXTRA_ATTEMPTS)
 		return none(&q);
 	/* What is not listed is not tried elsewhere; mending the request is not that. */
-	on = plan->fallback->on & (UINT32_C(1) << last->class);
+	/* What was begun says more of the request than a refusal in the middle of it. */
+	on = plan->resuming || plan->fallback->on & (UINT32_C(1) << last->class);
 	if ((on || wants_repair(last) || is_free(last)) && same_again(&q, &next))
 		return next;
 	return on ? choose(&q) : none(&q);

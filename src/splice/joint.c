@@ -431,6 +431,22 @@ static void decide_finally(struct cn_joint *j, struct cn_view text, struct cn_bu
 	give_up(j, out);
 }
 
+/* After an introduction even a short anchor is one. */
+static bool anchor_introduced(struct cn_joint *j)
+{
+	struct cn_view held = cn_buf_view(&j->held);
+	size_t skip = preamble(held);
+	CN_AUTO(cn_buf) normal = {0};
+	bool in_space = true;
+
+	held = cn_view_from(held, skip);
+	(void)normalise(&normal, held, SIZE_MAX, &in_space, false);
+	if (skip == 0 || !cn_view_starts(cn_buf_view(&normal), anchor_of(j)))
+		return false;
+	settle(j, CN_JOINT_PREAMBLE, skip + raw_of(held, j->anchor));
+	return true;
+}
+
 /* Something may be decided about what is held. */
 static void decide(struct cn_joint *j, struct cn_buf *out, bool final, bool over)
 {
@@ -450,6 +466,8 @@ static void decide(struct cn_joint *j, struct cn_buf *out, bool final, bool over
 			begin_skipping(j, text.n, in_space);
 		return;
 	}
+	if (anchor_introduced(j))
+		return;
 	if (find_anchor(j, text, &end)) {
 		settle(j, j->found, raw_of(held, end));
 		return;

@@ -23,7 +23,7 @@ HEADERS = {
     'base': 'arena buf charge clock counters error hash list log trace view',
     'wire': 'anthropic event ids json message outcome schema sse',
     'route': 'classify ending health plan policy',
-    'splice': 'splice',
+    'splice': 'joint splice',
     'history': 'canon export record',
     'count': 'estimate',
     'http': 'http',

@@ -77,6 +77,8 @@ static const struct joint_case cases[] = {
      "Continuing:\nnothing like it was said before.",
      "So I will open it, then look at the first li\n\nnothing like it was said before.",
      CN_JOINT_ASKED, CN_JOINT_PREAMBLE},
+    {"an introduction before a short anchor", "So I", "Continuing:\n\nSo I will open it.",
+     "So I will open it.", CN_JOINT_ASKED, CN_JOINT_PREAMBLE},
     {"the anchor in quotes", "So I will open it, then look at the first li",
      "\"will open it, then look at the first li\"ne of it.",
      "So I will open it, then look at the first line of it.", CN_JOINT_ASKED,
