@@ -13,7 +13,6 @@
 #include "splice_impl.h"
 
 #include "continuo/ids.h"
-#include "continuo/schema.h"
 
 #include <string.h>
 
@@ -27,6 +26,7 @@ void cn_splice__reset(struct cn_splice *s, const struct cn_author *author)
 	s->held_other = s->held_thinking = 0;
 	s->thinking_since_ms = 0;
 	s->broken = NULL;
+	s->broken_call = NULL;
 	s->usage = (struct cn_usage){0};
 	s->stop_reason = s->stop_sequence = s->delta_raw = (struct cn_view){NULL, 0};
 	s->started = s->ended = s->cut_tool = false;
@@ -82,6 +82,7 @@ void cn_splice_drop(struct cn_splice *s)
 	s->n_open = 0;
 	s->held_other = s->held_thinking = 0;
 	s->joining = NULL;
+	s->broken_call = NULL;
 }
 
 /* ---- writing ---- */
@@ -221,14 +222,16 @@ static const char *close_before_next(struct cn_splice *s);
 
 /* A call whose stop was seen: may it be given?  What does not check waits for the stop
  * reason. */
-static void tool_whole(struct cn_splice *s, struct cn_block *block)
+static void tool_whole(struct cn_splice *s, struct cn_block *block, bool may_close)
 {
-	if (cn_schema_check_call(s->opts.tools, block->name, cn_buf_view(&block->body),
-	                         NULL)) {
+	if (!cn_splice__call_checks(s, block, may_close)) {
 		/* One that was given live stays open: closed, it would count as a call. */
 		s->broken = "a tool call that does not check";
+		s->broken_call = block;
 		return;
 	}
+	s->broken = NULL;
+	s->broken_call = NULL;
 	block->whole = true;
 	if (block->given)
 		cn_splice__write_stop(s, block);
@@ -246,7 +249,7 @@ static const char *close_open(struct cn_splice *s, struct cn_open *open)
 
 	*open = s->open[--s->n_open];
 	if (block->type == CN_BLOCK_TOOL_USE) {
-		tool_whole(s, block);
+		tool_whole(s, block, false);
 		return NULL;
 	}
 	if (block == s->joining && (bad = cn_splice__join_end(s)))
@@ -324,6 +327,8 @@ static const char *on_block_start(struct cn_splice *s, const struct cn_event *ev
 	const char *bad;
 
 	s->started = true;
+	if (s->broken_call)
+		tool_whole(s, s->broken_call, true); /* it was not cut: more follows */
 	if (s->broken)
 		return s->broken;
 	if (open && open->block->type == ev->block && open->block->body.n == 0 &&
@@ -444,11 +449,14 @@ static const char *on_block_stop(struct cn_splice *s, const struct cn_event *ev)
 /* The call that was cut by the output limit goes; anything else that broke is malformed. */
 static const char *settle_broken(struct cn_splice *s)
 {
+	if (s->broken_call && !cn_view_is(s->stop_reason, "max_tokens") && s->stop_reason.n)
+		tool_whole(s, s->broken_call, true);
 	if (!s->broken)
 		return NULL;
 	if (!cn_view_is(s->stop_reason, "max_tokens"))
 		return s->broken;
 	s->broken = NULL;
+	s->broken_call = NULL;
 	s->cut_tool = true;
 	CN_LIST_EACH(link, &s->blocks)
 	{

@@ -37,6 +37,7 @@ struct cn_splice {
 	size_t held_thinking; /* bytes of thinking held */
 	uint64_t thinking_since_ms; /* first thinking event; 0: none */
 	const char *broken; /* a tool call did not check: why; decided by what follows */
+	struct cn_block *broken_call; /* borrowed: it, if its stop was seen */
 	struct cn_usage usage;
 	size_t gave; /* bytes of content given to the client */
 	struct cn_view stop_reason, stop_sequence; /* in arena */
@@ -74,6 +75,12 @@ const char *cn_splice__append(struct cn_splice *s, struct cn_block *block,
 /* Gives the client a block with all that it has gathered so far. */
 void cn_splice__give(struct cn_splice *s, struct cn_block *block);
 void cn_splice__write_stop(struct cn_splice *s, struct cn_block *block);
+
+/* ---- call.c ---- */
+
+/* Whether the call may be given; repairs it where that is certain.  may_close: it is known
+ * not to have been cut. */
+bool cn_splice__call_checks(struct cn_splice *s, struct cn_block *block, bool may_close);
 
 /* ---- resume.c ---- */
 
