@@ -28,6 +28,11 @@ struct cn_anthropic_edit {
 	 * keeps all.
 	 */
 	bool (*drop_thinking)(void *self, struct cn_view raw_block);
+	/*
+	 * A call's id that is one of ours (ids.h), in calls and results: true with the id
+	 * that this backend gave it.  NULL leaves all.
+	 */
+	bool (*call_id)(void *self, struct cn_view id, struct cn_view *ret);
 	void *self;
 };
 

@@ -335,11 +335,14 @@ int cn_forward__credential(void *self,
 
 /* ---- provenance.c ---- */
 
+#define CN_ORIGIN_MAX 192 /* bytes of an origin, with its NUL */
+
 struct cn_provenance *cn_provenance__new(void);
 struct cn_provenance *cn_provenance__free(struct cn_provenance *p);
 /* What is known of a signature: true and *ret ("" for "not ours") when it is in the table.
  */
-bool cn_provenance__get(struct cn_provenance *p, const struct cn_hash *id, char ret[192]);
+bool cn_provenance__get(struct cn_provenance *p, const struct cn_hash *id,
+                        char ret[CN_ORIGIN_MAX]);
 void cn_provenance__put(struct cn_provenance *p, const struct cn_hash *id,
                         struct cn_view model);
 /* The table's key: keyed hash of owner and the block's signature (or data). */

@@ -50,7 +50,8 @@ static struct slot *slot_of(struct cn_provenance *p, const struct cn_hash *id)
 	return &p->slots[at & (CN_PROVENANCE_SLOTS - 1)];
 }
 
-bool cn_provenance__get(struct cn_provenance *p, const struct cn_hash *id, char ret[192])
+bool cn_provenance__get(struct cn_provenance *p, const struct cn_hash *id,
+                        char ret[CN_ORIGIN_MAX])
 {
 	struct slot *slot = slot_of(p, id);
 	bool known;
@@ -70,7 +71,7 @@ void cn_provenance__put(struct cn_provenance *p, const struct cn_hash *id,
                         struct cn_view model)
 {
 	struct slot *slot = slot_of(p, id);
-	char *copy = cn_view_dup(cn_view_cut(model, 191));
+	char *copy = cn_view_dup(cn_view_cut(model, CN_ORIGIN_MAX - 1));
 	char *old;
 
 	uv_mutex_lock(&p->lock);

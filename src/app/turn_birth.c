@@ -204,7 +204,7 @@ static void lookup_after(uv_work_t *work, int status)
 		cn_turn__free(t);
 }
 
-/* Collects ids of thinking blocks that the table does not know. */
+/* Collects origins (of thinking, of calls) that the table does not know. */
 static void collect_unknown(struct cn_turn *t, struct lookup *l)
 {
 	size_t cap = 0;
@@ -216,9 +216,9 @@ static void collect_unknown(struct cn_turn *t, struct lookup *l)
 			continue;
 		for (struct cn_json_iter b = cn_json_iter(content); cn_json_next(&b);) {
 			struct cn_hash id;
-			char model[192];
+			char model[CN_ORIGIN_MAX];
 
-			if (!cn_turn__signature(t, b.value, &id) ||
+			if (!cn_turn__origin(t, b.value, &id) ||
 			    cn_provenance__get(t->worker->shared->provenance, &id, model))
 				continue;
 			if (l->n == cap) {
@@ -235,9 +235,10 @@ static bool look_up(struct cn_turn *t)
 	struct cn_view raw = t->req.messages.raw;
 	struct lookup *l;
 
-	/* Most conversations have no thinking to look at: one scan says so. */
+	/* Most conversations have nothing to look at: a scan says so. */
 	if (!t->worker->shared->store ||
-	    cn_view_find(raw, CN_VIEW("thinking\""), 0) == SIZE_MAX)
+	    (cn_view_find(raw, CN_VIEW("thinking\""), 0) == SIZE_MAX &&
+	     cn_view_find(raw, CN_VIEW(CN_ID_TOOL_OURS), 0) == SIZE_MAX))
 		return false;
 	l = cn_zalloc(sizeof(*l));
 	collect_unknown(t, l);

@@ -157,15 +157,25 @@ bool cn_turn__try(struct cn_turn *t, struct cn_attempt_owner owner,
                   struct cn_outcome *retfail);
 /* "backend/model" of a candidate, in the turn's arena. */
 const char *cn_turn__name(struct cn_turn *t, const struct cn_candidate *c);
-/* The table key of a thinking block; false for other blocks and blocks without anything to
- * know. */
-bool cn_turn__signature(struct cn_turn *t, struct cn_json block, struct cn_hash *ret);
-/* Notes which model issued the thinking of the answer given. */
-void cn_turn__note_provenance(struct cn_turn *t, struct cn_batch *batch);
-
+/* The id that the backend is asked for. */
+struct cn_view cn_turn__model_id(const struct cn_turn *t, const struct cn_model *m);
 /* The model of the live or last candidate as a writer, in the arena; new with each attempt.
  */
 const struct cn_author *cn_turn__author(struct cn_turn *t);
+
+/* ---- turn_origin.c ---- */
+
+/* Whom signatures and ids of the live candidate belong to: backend, account and the model's
+ * own id there; in the arena. */
+struct cn_view cn_turn__issuer(struct cn_turn *t);
+/* The table key of a block of thinking or of a call under an id of ours; false for other
+ * blocks and blocks without anything to know. */
+bool cn_turn__origin(struct cn_turn *t, struct cn_json block, struct cn_hash *ret);
+/* The callbacks of cn_anthropic_edit; self is the turn. */
+bool cn_turn__drop_thinking(void *self, struct cn_view raw);
+bool cn_turn__call_id(void *self, struct cn_view id, struct cn_view *ret);
+/* Notes where blocks of the answer given come from; batch: also for the store; or NULL. */
+void cn_turn__note_provenance(struct cn_turn *t, struct cn_batch *batch);
 
 /* ---- turn_resume.c ---- */
 

@@ -18,19 +18,9 @@ const char *cn_turn__name(struct cn_turn *t, const struct cn_candidate *c)
 }
 
 /* The id that the backend is asked for. */
-static struct cn_view model_id(const struct cn_turn *t, const struct cn_model *m)
+struct cn_view cn_turn__model_id(const struct cn_turn *t, const struct cn_model *m)
 {
 	return m->id ? cn_view_str(m->id) : t->req.model;
-}
-
-/* Whom a signature belongs to: backend, account and the model's own id there. */
-static struct cn_view issuer(struct cn_turn *t, const struct cn_candidate *c)
-{
-	struct cn_view id = model_id(t, c->model);
-
-	return cn_view_str(cn_arena_printf(&t->arena, "%s#%s/%.*s", c->model->backend->name,
-	                                   c->key->account ? c->key->account : c->key->name,
-	                                   CN_VIEW_ARG(id)));
 }
 
 const struct cn_author *cn_turn__author(struct cn_turn *t)
@@ -38,96 +28,8 @@ const struct cn_author *cn_turn__author(struct cn_turn *t)
 	struct cn_author *a = cn_arena_new(&t->arena, struct cn_author);
 
 	a->model = cn_turn__name(t, t->candidate);
-	a->issuer = issuer(t, t->candidate).p;
+	a->issuer = cn_turn__issuer(t).p;
 	return a;
-}
-
-/* ---- thinking of earlier answers ---- */
-
-/* Of thinking that was cut: nobody would take it for whole. */
-#define CN_ISSUER_CUT "cut"
-
-bool cn_turn__signature(struct cn_turn *t, struct cn_json block, struct cn_hash *ret)
-{
-	/* Of its own: each try looks at every block, and a copy is as long as its thinking.
-	 */
-	CN_AUTO(cn_arena) scratch = {0};
-	struct cn_json type = cn_json_get(block, "type");
-	struct cn_view text;
-
-	if (cn_json_is(type, "thinking")) {
-		text = cn_json_text(&scratch, cn_json_get(block, "signature"));
-		/* Unsigned: known by what it says. */
-		if (text.n == 0)
-			text = cn_json_text(&scratch, cn_json_get(block, "thinking"));
-	} else if (cn_json_is(type, "redacted_thinking")) {
-		text = cn_json_text(&scratch, cn_json_get(block, "data"));
-	} else {
-		return false;
-	}
-	if (text.n == 0)
-		return false;
-	*ret = cn_provenance__id(t->worker->shared->vault, t->owner, text);
-	return true;
-}
-
-/*
- * Signatures go back only to whom issued them.  One that is not known was there before us:
- * a backend that checks is then the likely issuer, and any other has no use for it.
- */
-static bool drop_thinking(void *self, struct cn_view raw)
-{
-	struct cn_turn *t = self;
-	const struct cn_backend *b = t->candidate->model->backend;
-	struct cn_hash id;
-	char model[192];
-
-	if (t->repair.repair == CN_REPAIR_THINKING)
-		return true;
-	if (!cn_turn__signature(t, cn_json_root(raw), &id))
-		return false;
-	if (!cn_provenance__get(t->worker->shared->provenance, &id, model) || !model[0])
-		return !b->checks_signatures;
-	return !cn_view_is(issuer(t, t->candidate), model);
-}
-
-struct note {
-	struct cn_turn *turn;
-	struct cn_batch *batch;
-};
-
-static void note_block(void *self, const struct cn_block *block)
-{
-	struct note *n = self;
-	struct cn_turn *t = n->turn;
-	struct cn_view by = cn_view_str(block->cut ? CN_ISSUER_CUT : block->author->issuer);
-	CN_AUTO(cn_buf) json = {0};
-	struct cn_hash id;
-
-	if (!block->whole ||
-	    (block->type != CN_BLOCK_THINKING && block->type != CN_BLOCK_REDACTED_THINKING))
-		return;
-	if (block->type == CN_BLOCK_REDACTED_THINKING) {
-		cn_buf_add_view(&json, block->start);
-	} else {
-		cn_buf_add_str(&json, "{\"type\":\"thinking\"");
-		cn_json_add_text(&json, "thinking", cn_buf_view(&block->body));
-		cn_json_add_text(&json, "signature", cn_buf_view(&block->signature));
-		cn_buf_add_char(&json, '}');
-	}
-	if (!cn_turn__signature(t, cn_json_root(cn_buf_view(&json)), &id))
-		return;
-	cn_provenance__put(t->worker->shared->provenance, &id, by);
-	if (n->batch)
-		cn_batch_provenance(n->batch, &id, by);
-}
-
-void cn_turn__note_provenance(struct cn_turn *t, struct cn_batch *batch)
-{
-	struct note n = {t, batch};
-
-	if (t->candidate)
-		cn_splice_blocks(t->splice, note_block, &n);
 }
 
 /* ---- the request ---- */
@@ -213,7 +115,8 @@ static struct cn_slices encode(struct cn_turn *t, bool stream)
 	    .stream = stream,
 	    .max_tokens = limit == t->req.max_tokens ? 0 : limit,
 	    .effort = cn_view_str(t->plan.route ? t->plan.route->effort : NULL),
-	    .drop_thinking = drop_thinking,
+	    .drop_thinking = cn_turn__drop_thinking,
+	    .call_id = cn_turn__call_id,
 	    .self = t,
 	};
 

@@ -6,6 +6,8 @@
 
 #include "wire_impl.h"
 
+#include "continuo/ids.h"
+
 static struct cn_view json_string(struct cn_arena *a, struct cn_view text)
 {
 	CN_AUTO(cn_buf) b = {0};
@@ -138,6 +140,35 @@ static void drop_thinking(struct cn_arena *a, struct cn_patches *ps,
 	cn_patch_remove(ps, r->body, r->messages, messages.v, messages.n);
 }
 
+/* ---- ids of calls ---- */
+
+static void map_id(struct cn_arena *a, struct cn_patches *ps, const struct cn_request *r,
+                   const struct cn_anthropic_edit *edit, struct cn_json id)
+{
+	struct cn_view text = cn_json_text(a, id), theirs;
+
+	if (id.kind == CN_JSON_STRING && cn_view_starts(text, CN_VIEW(CN_ID_TOOL_OURS)) &&
+	    edit->call_id(edit->self, text, &theirs))
+		cn_patch_replace(ps, r->body, id.raw, json_string(a, theirs));
+}
+
+static void map_ids(struct cn_arena *a, struct cn_patches *ps, const struct cn_request *r,
+                    const struct cn_anthropic_edit *edit)
+{
+	if (cn_view_find(r->messages.raw, CN_VIEW(CN_ID_TOOL_OURS), 0) == SIZE_MAX)
+		return;
+	for (struct cn_json_iter m = cn_json_iter(r->messages); cn_json_next(&m);)
+		for (struct cn_json_iter b = cn_json_iter(cn_json_get(m.value, "content"));
+		     cn_json_next(&b);) {
+			struct cn_json type = cn_json_get(b.value, "type");
+
+			if (cn_json_is(type, "tool_use"))
+				map_id(a, ps, r, edit, cn_json_get(b.value, "id"));
+			else if (cn_json_is(type, "tool_result"))
+				map_id(a, ps, r, edit, cn_json_get(b.value, "tool_use_id"));
+		}
+}
+
 struct cn_slices cn_anthropic_encode_request(struct cn_arena *a, const struct cn_request *r,
                                              const struct cn_anthropic_edit *edit)
 {
@@ -146,6 +177,8 @@ struct cn_slices cn_anthropic_encode_request(struct cn_arena *a, const struct cn
 	drop_members(a, &ps, r, edit);
 	if (edit->drop_thinking)
 		drop_thinking(a, &ps, r, edit);
+	if (edit->call_id)
+		map_ids(a, &ps, r, edit);
 	if (edit->append.n)
 		cn_patch_append(&ps, r->body, r->messages, edit->append);
 	if (edit->model.n)

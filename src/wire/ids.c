@@ -8,28 +8,28 @@
 
 #include "continuo/hash.h"
 
-static struct cn_view make(struct cn_arena *a, const char *prefix)
+static struct cn_view make(struct cn_arena *a, const char *prefix, size_t n)
 {
 	CN_AUTO(cn_buf) b = {0};
 
 	cn_buf_add_str(&b, prefix);
-	cn_random_id(&b, 24);
+	cn_random_id(&b, n);
 	return cn_arena_view(a, cn_buf_view(&b));
 }
 
 struct cn_view cn_id_message(struct cn_arena *a)
 {
-	return make(a, "msg_");
+	return make(a, "msg_", 24);
 }
 
 struct cn_view cn_id_request(struct cn_arena *a)
 {
-	return make(a, "req_");
+	return make(a, "req_", 24);
 }
 
 struct cn_view cn_id_tool(struct cn_arena *a)
 {
-	return make(a, "toolu_");
+	return make(a, CN_ID_TOOL_OURS, 22);
 }
 
 bool cn_id_tool_usable(struct cn_view id, struct cn_view messages_raw)

@@ -132,4 +132,37 @@ def m0505_usage_and_limits(home):
     end(p, r)
 
 
+@scene
+def m0506_ids_of_the_backend_go_back_to_it(home):
+    """A backend that counts its calls gets its own ids again, also after a restart; no other does."""
+    def event(name, **data):
+        return f'event: {name}\ndata: {json.dumps({"type": name, **data})}\n\n'
+    path = f'{home}/call.sse'
+    with open(path, 'w', encoding='utf-8') as f:
+        f.write(event('message_start', message={'id': 'm', 'type': 'message', 'role': 'assistant', 'model': 'm', 'content': [], 'stop_reason': None,
+                                                'stop_sequence': None, 'usage': {'input_tokens': 1, 'output_tokens': 1}})
+                + event('content_block_start', index=0, content_block={'type': 'tool_use', 'id': 'functions.Write:0', 'name': 'Write', 'input': {}})
+                + event('content_block_delta', index=0, delta={'type': 'input_json_delta', 'partial_json': '{"file_path": "/tmp/x"}'})
+                + event('content_block_stop', index=0)
+                + event('message_delta', delta={'stop_reason': 'tool_use', 'stop_sequence': None}, usage={'output_tokens': 3}) + event('message_stop'))
+    p, r, t = begin(home, a=f'always file {path}', b='ok')
+    messages, known = [{'role': 'user', 'content': 'go'}], set()
+    for turn in range(3):
+        _, calls, _ = post(r.port, t, request_body(messages=messages)).checked()
+        ids_are_new(calls, known)
+        assert calls[0][0].startswith('toolu_'), calls
+        messages.append({'role': 'assistant', 'content': [{'type': 'tool_use', 'id': calls[0][0], 'name': 'Write', 'input': calls[0][2]}]})
+        messages.append({'role': 'user', 'content': [{'type': 'tool_result', 'tool_use_id': calls[0][0], 'content': 'done'}]})
+        if turn == 1:
+            r.stop()
+            r.start()
+    seen = json.loads(p.seen('a')[-1]['body'])['messages']
+    same([seen[1]['content'][0]['id'], seen[2]['content'][0]['tool_use_id'], seen[3]['content'][0]['id'], seen[4]['content'][0]['tool_use_id']],
+         ['functions.Write:0'] * 4, 'the ids that the backend sees')
+    p.script('a', 'always status 529')
+    post(r.port, t, request_body(messages=messages)).checked()
+    assert 'functions.Write' not in p.seen('b')[-1]['body'], p.seen('b')[-1]['body']
+    end(p, r)
+
+
 sys.exit(harness.main())

@@ -1,0 +1,156 @@
+/*
+ * Where parts of a conversation come from: who signed which thinking, and which id a
+ * backend gave a call that the client knows by one of ours.
+ *
+ * Both are facts under a keyed hash: in a table in memory, and in the store behind it
+ * (turn_birth.c looks there).  Runs on the turn's worker.
+ */
+#include "turn_impl.h"
+
+#include "continuo/ids.h"
+
+#include <stdio.h>
+
+/* Of thinking that was cut: nobody would take it for whole. */
+#define CN_ISSUER_CUT "cut"
+/* Between issuer and id of a call; a backend's name has none. */
+#define CN_CALL_GAP '\n'
+
+struct cn_view cn_turn__issuer(struct cn_turn *t)
+{
+	const struct cn_candidate *c = t->candidate;
+	struct cn_view id = cn_turn__model_id(t, c->model);
+
+	return cn_view_str(cn_arena_printf(&t->arena, "%s#%s/%.*s", c->model->backend->name,
+	                                   c->key->account ? c->key->account : c->key->name,
+	                                   CN_VIEW_ARG(id)));
+}
+
+bool cn_turn__origin(struct cn_turn *t, struct cn_json block, struct cn_hash *ret)
+{
+	/* Of its own: each try looks at every block, and a copy is as long as its thinking.
+	 */
+	CN_AUTO(cn_arena) scratch = {0};
+	struct cn_json type = cn_json_get(block, "type");
+	struct cn_view text;
+
+	if (cn_json_is(type, "thinking")) {
+		text = cn_json_text(&scratch, cn_json_get(block, "signature"));
+		/* Unsigned: known by what it says. */
+		if (text.n == 0)
+			text = cn_json_text(&scratch, cn_json_get(block, "thinking"));
+	} else if (cn_json_is(type, "redacted_thinking")) {
+		text = cn_json_text(&scratch, cn_json_get(block, "data"));
+	} else if (cn_json_is(type, "tool_use")) {
+		text = cn_json_text(&scratch, cn_json_get(block, "id"));
+		if (!cn_view_starts(text, CN_VIEW(CN_ID_TOOL_OURS)))
+			return false;
+	} else {
+		return false;
+	}
+	if (text.n == 0)
+		return false;
+	*ret = cn_provenance__id(t->worker->shared->vault, t->owner, text);
+	return true;
+}
+
+/*
+ * Signatures go back only to whom issued them.  One that is not known was there before us:
+ * a backend that checks is then the likely issuer, and any other has no use for it.
+ */
+bool cn_turn__drop_thinking(void *self, struct cn_view raw)
+{
+	struct cn_turn *t = self;
+	const struct cn_backend *b = t->candidate->model->backend;
+	struct cn_hash id;
+	char model[CN_ORIGIN_MAX];
+
+	if (t->repair.repair == CN_REPAIR_THINKING)
+		return true;
+	if (!cn_turn__origin(t, cn_json_root(raw), &id))
+		return false;
+	if (!cn_provenance__get(t->worker->shared->provenance, &id, model) || !model[0])
+		return !b->checks_signatures;
+	return !cn_view_is(cn_turn__issuer(t), model);
+}
+
+bool cn_turn__call_id(void *self, struct cn_view id, struct cn_view *ret)
+{
+	struct cn_turn *t = self;
+	struct cn_hash key = cn_provenance__id(t->worker->shared->vault, t->owner, id);
+	struct cn_view known, issuer;
+	char text[CN_ORIGIN_MAX];
+
+	if (!cn_provenance__get(t->worker->shared->provenance, &key, text))
+		return false;
+	known = cn_view_str(text);
+	if (!cn_view_split(&known, CN_CALL_GAP, &issuer) || !known.p ||
+	    !cn_view_eq(issuer, cn_turn__issuer(t)))
+		return false;
+	*ret = cn_arena_view(&t->arena, known);
+	return ret->n > 0;
+}
+
+/* ---- noting ---- */
+
+struct note {
+	struct cn_turn *turn;
+	struct cn_batch *batch;
+};
+
+/* The block as the client will send it back, as far as its origin hangs on that. */
+static void add_block(const struct cn_block *block, struct cn_buf *json)
+{
+	switch (block->type) {
+	case CN_BLOCK_THINKING:
+		cn_buf_add_str(json, "{\"type\":\"thinking\"");
+		cn_json_add_text(json, "thinking", cn_buf_view(&block->body));
+		cn_json_add_text(json, "signature", cn_buf_view(&block->signature));
+		cn_buf_add_char(json, '}');
+		return;
+	case CN_BLOCK_REDACTED_THINKING:
+		cn_buf_add_view(json, block->start);
+		return;
+	case CN_BLOCK_TOOL_USE:
+		cn_buf_add_str(json, "{\"type\":\"tool_use\"");
+		cn_json_add_text(json, "id", block->id);
+		cn_buf_add_char(json, '}');
+		return;
+	case CN_BLOCK_TEXT:
+	case CN_BLOCK_SERVER_TOOL:
+	case CN_BLOCK_OTHER:
+		return;
+	}
+}
+
+static void note_block(void *self, const struct cn_block *block)
+{
+	struct note *n = self;
+	struct cn_turn *t = n->turn;
+	const char *issuer = block->cut ? CN_ISSUER_CUT : block->author->issuer;
+	CN_AUTO(cn_buf) json = {0};
+	struct cn_view by = cn_view_str(issuer);
+	struct cn_hash id;
+
+	if (!block->whole || (block->type == CN_BLOCK_TOOL_USE && block->origin_id.n == 0))
+		return;
+	add_block(block, &json);
+	if (json.n == 0 || !cn_turn__origin(t, cn_json_root(cn_buf_view(&json)), &id))
+		return;
+	if (block->type == CN_BLOCK_TOOL_USE)
+		by = cn_view_str(cn_arena_printf(&t->arena, "%s%c%.*s", issuer, CN_CALL_GAP,
+		                                 CN_VIEW_ARG(block->origin_id)));
+	if (by.n >= CN_ORIGIN_MAX)
+		return; /* longer than any real one: it stays under our id */
+	cn_provenance__put(t->worker->shared->provenance, &id, by);
+	if (n->batch)
+		cn_batch_provenance(n->batch, &id, by);
+}
+
+void cn_turn__note_provenance(struct cn_turn *t, struct cn_batch *batch)
+{
+	struct note n = {t, batch};
+
+	if (t->candidate)
+		cn_splice_blocks(t->splice, note_block, &n);
+}
