@@ -173,8 +173,7 @@ static struct cn_turn_record record_of(struct cn_turn *t)
 	                                                                      : 200,
 	    .ending = ending_of(t),
 	    .error = error ? t->ending.message : (struct cn_view){NULL, 0},
-	    .used = t->candidate ? cn_view_str(cn_turn__name(t, t->candidate))
-	                         : CN_VIEW("none"),
+	    .used = cn_turn__used(t),
 	    .stop_reason =
 		error ? (struct cn_view){NULL, 0} : cn_splice_stop_reason(t->splice),
 	    .usage = cn_splice_total(t->splice),

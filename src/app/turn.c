@@ -755,13 +755,25 @@ void cn_turn__drained(struct cn_turn *t)
 	cn_trace(CN_TR_PRESSURE, t->number, 0, CN_VIEW("resumed"));
 }
 
+/* Nothing was committed and the reason is ours: the client may come again soon. */
+static void end_ours(struct cn_turn *t, struct cn_view message, unsigned retry_after_s)
+{
+	t->ending = (struct cn_ending){.status = 529,
+	                               .type = "overloaded_error",
+	                               .message = message,
+	                               .retry_after_s = retry_after_s};
+	t->end = CN_END_ERROR;
+	turn_enter(t, CN_TURN_DRAINING);
+}
+
 void cn_turn__stop(struct cn_turn *t)
 {
 	switch (t->state) {
 	case CN_TURN_PLANNING:
 	case CN_TURN_TRYING:
 	case CN_TURN_RESTING:
-		give_up(t);
+		abandon(t, CN_CLASS_CANCELLED, "the router is stopping");
+		end_ours(t, CN_VIEW("continuo: the router is stopping"), CN_STOP_RETRY_S);
 		return;
 	case CN_TURN_STREAMING:
 	case CN_TURN_CONTINUING:
@@ -795,13 +807,8 @@ void cn_turn__relieve(struct cn_turn *t)
 	}
 	cn_count(CN_CT_TURNS_GIVEN_UP);
 	abandon(t, CN_CLASS_CANCELLED, "the router is short of memory");
-	t->ending = (struct cn_ending){
-	    .status = 529,
-	    .type = "overloaded_error",
-	    .message = CN_VIEW("continuo: the router is out of memory for requests"),
-	    .retry_after_s = CN_MEMORY_RETRY_S};
-	t->end = CN_END_ERROR;
-	turn_enter(t, CN_TURN_DRAINING);
+	end_ours(t, CN_VIEW("continuo: the router is out of memory for requests"),
+	         CN_MEMORY_RETRY_S);
 }
 
 void cn_turn__start(struct cn_turn *t)

@@ -182,9 +182,12 @@ static void lookup_run(uv_work_t *work)
 		CN_AUTO(cn_arena) a = {0};
 		struct cn_view model = {NULL, 0};
 
-		if (cn_store_provenance(sh->store, &a, &l->ids[i], &model, NULL))
-			model = CN_VIEW("");
-		cn_provenance__put(sh->provenance, &l->ids[i], model);
+		int rc = cn_store_provenance(sh->store, &a, &l->ids[i], &model, NULL);
+
+		/* "Not there" is a fact; what could not be read is asked for again. */
+		if (rc == 0 || rc == CN_E_NOT_FOUND)
+			cn_provenance__put(sh->provenance, &l->ids[i],
+			                   rc ? CN_VIEW("") : model);
 	}
 }
 
@@ -300,7 +303,7 @@ void cn_turn__begin(struct cn_client *client, const struct cn_head *head,
 
 	if (atomic_load(&sh->draining)) {
 		refuse(t, 529, "overloaded_error",
-		       CN_VIEW("continuo: the router is stopping"), 2);
+		       CN_VIEW("continuo: the router is stopping"), CN_STOP_RETRY_S);
 	} else if (cn_charge_percent(&sh->charge) >= CN_MEMORY_FULL) {
 		refuse(t, 529, "overloaded_error",
 		       CN_VIEW("continuo: the router is out of memory for requests"),

@@ -50,6 +50,7 @@ enum cn_turn_head {
 #define CN_QUEUE_MS       10000  /* for a place among the turns in flight */
 #define CN_CLIENT_MS      350000 /* Claude Code's patience without a head, measured */
 #define CN_MEMORY_RETRY_S 5      /* when memory ran out: retry-after */
+#define CN_STOP_RETRY_S   2      /* when the router stops: the next one may be there */
 #define CN_ATTEMPTS_MAX   48     /* of one turn, above any plan's candidates + 2 */
 #define CN_RESUMES_MAX    24     /* attempts that go on, of one turn */
 #define CN_RESUME_TOKENS  64     /* with fewer left to the client nobody goes on */
@@ -207,6 +208,8 @@ void cn_turn__tell_ping(struct cn_turn *t);
 void cn_turn__flush(struct cn_turn *t);
 /* The last bytes, by t->end. */
 void cn_turn__tell_end(struct cn_turn *t);
+/* x-model-used at the end: whose output or error the client has; "none". */
+struct cn_view cn_turn__used(struct cn_turn *t);
 struct cn_view cn_turn__attempts_text(struct cn_turn *t, bool with_live);
 
 /* ---- records.c ---- */

@@ -116,8 +116,6 @@ void cn_turn__log_end(struct cn_turn *t)
 	};
 	const char *word = ends[t->end].word;
 	bool ok = t->end == CN_END_ANSWER || t->end == CN_END_TOOL_USE;
-	struct cn_view used =
-	    t->candidate ? cn_view_str(cn_turn__name(t, t->candidate)) : CN_VIEW("none");
 	struct cn_usage u = cn_splice_total(t->splice);
 
 	cn_count(ends[t->end].counter);
@@ -126,7 +124,7 @@ void cn_turn__log_end(struct cn_turn *t)
 	cn_trace(CN_TR_TURN_END, t->number, ok ? 200 : (uint64_t)t->ending.status,
 	         cn_view_str(word));
 	cn_log(&t->log, CN_LOG_INFO, "turn", CN_TEXT(REQUEST, t->request_id),
-	       CN_STR(STATE, word), CN_TEXT(MODEL, used),
+	       CN_STR(STATE, word), CN_TEXT(MODEL, cn_turn__used(t)),
 	       CN_STR(CHAIN, t->plan.chain ? t->plan.chain->name : ""),
 	       CN_TEXT(ATTEMPTS, cn_turn__attempts_text(t, false)),
 	       CN_NUM(MS, cn_clock_ms() - t->started_ms),

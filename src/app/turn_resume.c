@@ -123,7 +123,10 @@ uint64_t cn_turn__tokens_left(const struct cn_turn *t)
 bool cn_turn__cut_short(const struct cn_turn *t)
 {
 	const struct cn_usage *u = cn_splice_usage(t->splice);
-	uint64_t spent = cn_splice_spent(t->splice) + u->output;
+	/* Some do not count what they thought. */
+	uint64_t about = cn_splice_gave(t->splice) / 4;
+	uint64_t output = u->output > about ? u->output : about;
+	uint64_t spent = cn_splice_spent(t->splice) + output;
 
 	if (!cn_view_is(cn_splice_stop_reason(t->splice), "max_tokens"))
 		return false;
@@ -131,7 +134,7 @@ bool cn_turn__cut_short(const struct cn_turn *t)
 		return false;
 	/* By a limit that we sent because of the model, or by one that it never told. */
 	return t->asked_tokens < cn_turn__tokens_left(t) ||
-	       u->output + u->output / 16 + CN_RESUME_TOKENS < t->asked_tokens;
+	       output + output / 16 + CN_RESUME_TOKENS < t->asked_tokens;
 }
 
 /* Whether the last sentence says that something will be done now. */

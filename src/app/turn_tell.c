@@ -160,7 +160,7 @@ void cn_turn__flush(struct cn_turn *t)
 /* ---- the ends ---- */
 
 /* The model whose output or error the client has in hand. */
-static struct cn_view used_at_end(struct cn_turn *t)
+struct cn_view cn_turn__used(struct cn_turn *t)
 {
 	size_t told = told_attempt(t);
 	const struct cn_candidate *c =
@@ -174,7 +174,7 @@ static void tell_reply(struct cn_turn *t)
 	CN_AUTO(cn_buf) body = {0};
 	size_t n;
 	struct cn_field *fields =
-	    usual_fields(t, CN_VIEW("application/json"), used_at_end(t), &n);
+	    usual_fields(t, CN_VIEW("application/json"), cn_turn__used(t), &n);
 
 	cn_splice_message(t->splice, &body);
 	cn_conn_reply(t->client->conn, &(struct cn_reply){.status = 200,
@@ -202,7 +202,7 @@ static void tell_status(struct cn_turn *t)
 		                        t->request_id);
 	}
 	cn_vault_scrub(t->worker->shared->vault, body.p, body.n);
-	fields = usual_fields(t, type, used_at_end(t), &n);
+	fields = usual_fields(t, type, cn_turn__used(t), &n);
 	if (e->retry_after_s)
 		fields[n++] = (struct cn_field){
 		    CN_VIEW("retry-after"),
@@ -219,7 +219,7 @@ static void tell_status(struct cn_turn *t)
 
 static void end_stream(struct cn_turn *t)
 {
-	struct cn_field trailer = {CN_VIEW("x-model-used"), used_at_end(t)};
+	struct cn_field trailer = {CN_VIEW("x-model-used"), cn_turn__used(t)};
 
 	cn_conn_end(t->client->conn, &trailer, t->wants_trailers ? 1 : 0);
 }
