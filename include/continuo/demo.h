@@ -12,29 +12,34 @@
 
 /* ---- script.c: what a scripted backend does with one request ---- */
 
-/* symbol, word in scripts, what it does */
+/*
+ * symbol, word in scripts, what it does.  PLACE in the answer's stream: N bytes, or
+ * events=N; with `wait` what comes after it waits for a `go`.
+ */
 #define CN_STEPS(X)                                                                       \
 	X(OK, "ok", "answers the task")                                                   \
 	X(STATUS, "status", "an error: status N [retry-after=N] [type=T] [message=TEXT]") \
 	X(REFUSE, "refuse", "refuses connections until another backend was asked")        \
 	X(HANG, "hang", "reads the request and says nothing")                             \
 	X(SILENT, "silent", "sends a head and then nothing")                              \
-	X(PINGS, "pings", "sends a head and pings for ever")                              \
+	X(PINGS, "pings", "[PLACE]: from there on nothing but pings, for ever")           \
 	X(ERROR_BODY, "error-body", "200 with an error object: error-body [type=T]")      \
 	X(HTML, "html", "200 with a web page")                                            \
 	X(NOTHING, "nothing", "200 with an empty body")                                   \
 	X(RESET, "reset", "resets the connection before a head")                          \
 	X(CLOSE, "close", "closes the connection before a head")                          \
-	X(ERROR_EVENT, "error-event",                                                     \
-	  "an error event before content: error-event [type=T]")                          \
-	X(END_EARLY, "end-early", "ends cleanly after message_start")                     \
-	X(CUT_FIN, "cut-fin", "closes after N bytes of the answer")                       \
-	X(CUT_RST, "cut-rst", "resets after N bytes")                                     \
-	X(CUT_CLEAN, "cut-clean", "ends the body properly after N bytes")                 \
-	X(CUT_ERROR, "cut-error", "an error event after the events of N bytes [type=T]")  \
-	X(STALL, "stall", "falls silent after N bytes")                                   \
+	X(ERROR_EVENT, "error-event", "an error event after the first or PLACE [type=T]") \
+	X(END_EARLY, "end-early", "ends cleanly after the first event or PLACE")          \
+	X(CUT_FIN, "cut-fin", "PLACE: closes there")                                      \
+	X(CUT_RST, "cut-rst", "PLACE: resets there")                                      \
+	X(CUT_CLEAN, "cut-clean", "PLACE: ends the body properly")                        \
+	X(CUT_ERROR, "cut-error", "PLACE, after a whole event: an error event [type=T]")  \
+	X(STALL, "stall", "PLACE: falls silent")                                          \
+	X(PAUSE, "pause", "PLACE: the rest waits for a `go`")                             \
 	X(TRICKLE, "trickle", "one byte at a time")                                       \
-	X(GARBAGE, "garbage", "after message_start an event that is no JSON")             \
+	X(GARBAGE, "garbage", "after the first event or PLACE one that is no JSON")       \
+	X(DUPLICATE, "duplicate", "events=N: that event twice")                           \
+	X(LOSE, "lose", "events=N: all but that event")                                   \
 	X(REDIRECT, "redirect", "307 to itself")                                          \
 	X(ENCODED, "encoded", "claims a content-encoding")                                \
 	X(NO_NAMES, "no-names", "no event: lines")                                        \
@@ -77,17 +82,24 @@ enum cn_step_kind {
 struct cn_step {
 	enum cn_step_kind kind;
 	uint64_t n;           /* status, bytes or milliseconds */
+	uint64_t events;      /* a place by events; 0: by bytes */
 	uint64_t retry_after; /* seconds; 0: none */
 	struct cn_view type;  /* error type; empty: by the status */
+	struct cn_view field; /* NAME:VALUE of the head; empty: none */
 	struct cn_view message, path;
 	enum cn_way way;
 	uint64_t times; /* UINT64_MAX: always */
+	bool held;      /* the whole answer waits for a `go` */
+	bool wait;      /* what comes after the place does */
+	bool thinking;  /* the answer begins with a thinking block */
 };
 const char *cn_step_word(enum cn_step_kind kind);
 
 /*
- * "3*ok; status 529 retry-after=2; always hang": steps parted by ';' or line ends, `N*` or
- * `always` before one.  Views borrow from text.  CN_E_INVALID with the step that is wrong.
+ * "3*ok; status 529 retry-after=2; hold ok; always hang": steps parted by ';' or line ends,
+ * `N*` or `always` before one, and `hold` when it waits for a `go`.  Each may have
+ * field=NAME:VALUE (of its head, without blanks) and `thinking`.  Views borrow from text.
+ * CN_E_INVALID with the step that is wrong.
  */
 int cn_script_parse(struct cn_arena *a, struct cn_view text, struct cn_step **ret,
                     size_t *retn, struct cn_error *reterr) CN_MUST_CHECK;
@@ -141,6 +153,9 @@ int cn_provider_add(struct cn_provider *p, const char *name, struct cn_view scri
 /* Another script from the next request on. */
 int cn_provider_script(struct cn_provider *p, const char *name, struct cn_view script,
                        struct cn_error *reterr) CN_MUST_CHECK;
+/* Lets the answer of the backend that waits longest go on, or the next that would wait. */
+int cn_provider_go(struct cn_provider *p, const char *name,
+                   struct cn_error *reterr) CN_MUST_CHECK;
 /* Closes everything; p is freed when the loop has run the close callbacks. */
 void cn_provider_close(struct cn_provider *p);
 

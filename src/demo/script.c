@@ -41,6 +41,12 @@ static bool read_pair(struct cn_step *s, struct cn_view word, struct cn_view *re
 		return false;
 	if (cn_view_is(key, "retry-after"))
 		return cn_view_u64(value, &s->retry_after);
+	if (cn_view_is(key, "events"))
+		return cn_view_u64(value, &s->events) && s->events > 0;
+	if (cn_view_is(key, "field")) {
+		s->field = value;
+		return cn_view_find(value, CN_VIEW(":"), 0) != SIZE_MAX;
+	}
 	if (cn_view_is(key, "type")) {
 		s->type = value;
 		return true;
@@ -57,6 +63,16 @@ static bool read_pair(struct cn_step *s, struct cn_view word, struct cn_view *re
 	    rest->p ? cn_view(value.p, (size_t)(rest->p + rest->n - value.p)) : value;
 	*rest = (struct cn_view){NULL, 0};
 	return true;
+}
+
+/* A word that says how a step is done. */
+static bool read_manner(struct cn_step *s, struct cn_view word)
+{
+	bool thinking = cn_view_is(word, "thinking"), wait = cn_view_is(word, "wait");
+
+	s->thinking |= thinking;
+	s->wait |= wait;
+	return thinking || wait;
 }
 
 /* `always`, or `N*` glued to the step's word. */
@@ -83,16 +99,22 @@ static bool read_step(struct cn_view text, struct cn_step *s)
 	*s = (struct cn_step){0};
 	if (!next_word(&rest, &word) || !read_times(s, &word, &rest))
 		return false;
+	s->held = cn_view_is(word, "hold");
+	if (s->held && !next_word(&rest, &word))
+		return false;
 	for (size_t i = 0; i < sizeof(CN_WORDS) / sizeof(CN_WORDS[0]) && !found; i++) {
 		found = cn_view_is(word, CN_WORDS[i].word);
 		s->kind = CN_WORDS[i].kind;
 	}
 	while (found && next_word(&rest, &word)) {
-		if (read_pair(s, word, &rest) || cn_view_u64(word, &s->n))
+		if (read_pair(s, word, &rest) || cn_view_u64(word, &s->n) ||
+		    read_manner(s, word))
 			continue;
 		found = s->kind == CN_STEP_FILE && s->path.n == 0;
 		s->path = word;
 	}
+	if (s->kind == CN_STEP_DUPLICATE || s->kind == CN_STEP_LOSE)
+		found &= s->events > 0;
 	return found;
 }
 

@@ -4,10 +4,10 @@
  *   provider [--log FILE] NAME=SCRIPT…
  *
  * Prints {"ports":{"NAME":PORT,…}} when it listens.  Then takes lines on standard input:
- * `script NAME STEPS` (another script from the next request on) and `quit`; ends with its
- * input.  Each script is answered by a line, {} or {"error":TEXT}, so that who waits for it
- * knows that the next request meets it.  Each request is appended to the log as one JSON
- * line.  One loop, one thread.
+ * `script NAME STEPS` (another script from the next request on), `go NAME` (an answer that
+ * waits goes on) and `quit`; ends with its input.  Each is answered by a line, {} or
+ * {"error":TEXT}, so that who waits for it knows that the next request meets it.  Each
+ * request is appended to the log as one JSON line.  One loop, one thread.
  */
 #include "continuo/demo.h"
 
@@ -55,17 +55,13 @@ static void end(struct program *p)
 	uv_close((uv_handle_t *)&p->input, NULL);
 }
 
-static void on_script(struct program *p, struct cn_view name, struct cn_view steps)
+static void reply(int failed, const struct cn_error *err)
 {
-	CN_AUTOFREE char *text = cn_view_dup(name);
 	CN_AUTO(cn_buf) b = {0};
-	struct cn_error err;
 
 	cn_buf_add_char(&b, '{');
-	if (cn_provider_script(p->provider, text, steps, &err)) {
-		fprintf(stderr, "provider: %s\n", err.message);
-		cn_json_add_text(&b, "error", cn_view_str(err.message));
-	}
+	if (failed)
+		cn_json_add_text(&b, "error", cn_view_str(err->message));
 	cn_buf_add_str(&b, "}\n");
 	fwrite(b.p, 1, b.n, stdout);
 	fflush(stdout);
@@ -73,17 +69,27 @@ static void on_script(struct program *p, struct cn_view name, struct cn_view ste
 
 static void on_command(struct program *p, struct cn_view line)
 {
-	struct cn_view rest = line, verb, name;
+	struct cn_view rest = line, verb, word;
+	struct cn_error err = {0};
 
 	if (!cn_view_split(&rest, ' ', &verb))
 		return;
 	if (cn_view_is(verb, "quit")) {
 		end(p);
-	} else if (cn_view_is(verb, "script") && cn_view_split(&rest, ' ', &name)) {
-		on_script(p, name, rest);
-	} else {
-		fprintf(stderr, "provider: no such command: %.*s\n", CN_VIEW_ARG(line));
+		return;
 	}
+	if (!cn_view_split(&rest, ' ', &word))
+		word = CN_VIEW("");
+	CN_AUTOFREE char *name = cn_view_dup(word);
+
+	if (cn_view_is(verb, "script"))
+		reply(cn_provider_script(p->provider, name, rest, &err), &err);
+	else if (cn_view_is(verb, "go"))
+		reply(cn_provider_go(p->provider, name, &err), &err);
+	else
+		reply(
+		    cn_fail(&err, CN_E_INVALID, "no such command: %.*s", CN_VIEW_ARG(line)),
+		    &err);
 }
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
