@@ -14,8 +14,9 @@
 	X(TURN_STATE, "turn_state", "a turn entered a state (a: turn number)")     \
 	X(TURN_END, "turn_end", "a turn is over (a: turn number, b: status)")      \
 	X(ATTEMPT_START, "attempt_start", "a: turn number, b: attempt number")     \
+	X(ATTEMPT_HEAD, "attempt_head", "its response head (a: turn, b: attempt)") \
 	X(ATTEMPT_END, "attempt_end", "text: outcome class (a: turn, b: attempt)") \
-	X(COOLDOWN, "cooldown", "text: what cools down, b: milliseconds")          \
+	X(COOLDOWN, "cooldown", "text: what cools down and why, b: milliseconds")  \
 	X(CONN_OPEN, "conn_open", "a client connected")                            \
 	X(CONN_CLOSE, "conn_close", "text: why a client connection ended")         \
 	X(RELOAD, "reload", "text: ok or failed")                                  \

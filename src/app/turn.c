@@ -448,6 +448,7 @@ static void on_head(void *self, const struct cn_field_list *fields)
 {
 	struct cn_turn *t = self;
 
+	cn_trace(CN_TR_ATTEMPT_HEAD, t->number, t->n_tried + 1, CN_VIEW(""));
 	/* Limits of the client's own account are its business; of ours, they are not. */
 	if (t->candidate->key->kind != CN_KEY_CLIENT)
 		return;

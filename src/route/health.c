@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "continuo/hash.h"
+#include "continuo/trace.h"
 #include "route_impl.h"
 
 #define BUCKETS      256u
@@ -413,6 +414,14 @@ static void succeed(struct cn_health *h, const struct cn_candidate *c, uint64_t 
 	}
 }
 
+static void trace(const struct record *r)
+{
+	char text[NAME_MAX_BYTES + 40];
+
+	(void)snprintf(text, sizeof(text), "%s %s", r->name, cn_class_name(r->because));
+	cn_trace(CN_TR_COOLDOWN, 0, r->length_ms, cn_view_str(text));
+}
+
 /* Puts a cooldown on one record, or makes the one in force longer; returns what is left. */
 static uint64_t cool(struct cn_health *h, struct record *r, const struct cn_candidate *c,
                      const struct cn_outcome *o, uint64_t now_ms)
@@ -437,6 +446,7 @@ static uint64_t cool(struct cn_health *h, struct record *r, const struct cn_cand
 		r->because = o->class;
 		r->reason = o->reason;
 		r->named = o->retry_after_ms && cn_cooldown__rule(o->class)->named;
+		trace(r);
 	}
 	r->loading = false;
 	return r->until_ms - now_ms;
