@@ -7,7 +7,7 @@ import re
 import socket
 import threading
 
-SECONDS = 20
+SECONDS = 60
 ENDINGS = ('end_turn', 'tool_use', 'max_tokens', 'stop_sequence', 'refusal', 'pause_turn', 'model_context_window_exceeded')
 
 
@@ -31,6 +31,7 @@ class Ids:
 
 class Connection:
     def __init__(self, address, receive_buffer=0):
+        self.seen = bytearray()  # all that ever came
         family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
         self.socket = socket.socket(family, socket.SOCK_STREAM)
         if receive_buffer:
@@ -54,6 +55,7 @@ class Connection:
         if not data:
             raise Broken('the connection was closed')
         self.bytes += data
+        self.seen += data
 
     def line(self):
         while b'\r\n' not in self.bytes:
@@ -288,7 +290,7 @@ def read_stream(body, ids):
         r.wrong = 'a carriage return in the stream'
     parts = text.split('\n\n')
     if parts.pop() != '':
-        r.wrong = 'the stream ends inside of an event'
+        r.wrong = r.wrong or 'the stream ends inside of an event'
     for part in parts:
         lines = part.split('\n')
         if all(line.startswith(':') for line in lines):

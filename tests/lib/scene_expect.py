@@ -8,14 +8,18 @@
 
 and of the world, waited for where waiting can help:
 
-  expect states A B … · counter NAME N · cooldown NAME CLASS [SECONDS..SECONDS] · no cooldown
+  expect states A B … · counter NAME N · cooldown NAME CLASS [SECONDS..SECONDS] (as it was put,
+  since the last reset) · no cooldown [NAME]
   expect seen a N · body-of a same|"text" · no body-of a "text" · head-of a "text" · no head-of …
+  expect field-of a PATH VALUE (of the body: messages.-1.role user) · no field-of a PATH
+  (of its last request; a#2: of its second)
   expect log "text" · no log "text" · trace EVENT [TEXT] · status KEY VALUE
   expect nowhere "text" (in a file below the home) · exit N (of the router's start or the last `run`) · output "text" · no output "text"
 """
 import fnmatch
 import json
 import os
+import re
 
 from scene_client import Broken
 from scene_text import SceneError
@@ -39,6 +43,21 @@ def holds(what, text, part, no=False):
         raise SceneError(f'{what} {"holds" if no else "does not hold"} {part!r}: {shown!r}')
 
 
+# How many words follow each; one too many would be an expectation that nobody looks at.
+ONE = ('status_is', 'used', 'retry_after', 'cut', 'text', 'text_size', 'stop', 'calls', 'comment', 'reported', 'turns', 'log',
+       'nowhere', 'exit', 'body', 'output')
+COUNTS = {**{name: (1, 1) for name in ONE}, 'statuses': (1, 99), 'attempts': (1, 99), 'header': (1, 2), 'trailer': (2, 2),
+          'error': (1, 9), 'blocks': (0, 99), 'states': (1, 99), 'counter': (2, 2), 'status': (2, 2), 'cooldown': (2, 3),
+          'seen': (2, 2), 'body_of': (2, 2), 'head_of': (2, 2), 'field_of': (3, 3), 'trace': (1, 2),
+          'no cooldown': (0, 1), 'no header': (1, 1), 'no field_of': (2, 2)}
+
+
+def check_count(name, no, words):
+    low, high = COUNTS.get(('no ' if no else '') + name) or COUNTS.get(name, (0, 0))
+    if not low <= len(words) <= high:
+        raise SceneError(f'{name} takes {low} to {high} words, not {words}; is a ";" missing?')
+
+
 class Expectations:
     def __init__(self, world, verbs):
         self.world, self.verbs = world, verbs
@@ -53,6 +72,7 @@ class Expectations:
         handler = of_answer or of_world
         if not handler:
             raise SceneError(f'no such expectation: {words[0]}')
+        check_count(name, no, words[1:])
         if not of_answer:
             handler(words[1:], *([no] if no else []))
             return
@@ -160,7 +180,7 @@ class Expectations:
         """The raw connection is over after its answer."""
         for client in self.verbs.clients.values():
             if client.connection:
-                same('whether the router closed', client.connection.is_closed(5), True)
+                same('whether the router closed', client.connection.is_closed(), True)
 
     def world_turns(self, words):
         same('the turns of the conversation', len(self.verbs.answers), int(words[0]))
@@ -175,7 +195,7 @@ class Expectations:
             last[0] = get()
             return last[0] == want
         try:
-            until(what, right, 10)
+            until(what, right)
         except SceneError:
             same(what, last[0], want)
 
@@ -193,46 +213,65 @@ class Expectations:
         self.settles('status ' + words[0], lambda: json.dumps(self.world.status()[words[0]]), json.dumps(json.loads(words[1])))
 
     def world_cooldown(self, words, no=False):
-        def lines():
-            return [c for c in self.world.status()['cooldowns']
-                    if c['ready_in_ms'] and not c['breaker'] and (not words or fnmatch.fnmatchcase(c['name'], words[0]))]
+        def put():
+            """As it was put, not what is left of it: a slow machine changes nothing."""
+            records = [t for t in self.world.trace()[self.verbs.cooled_from:] if t['event'] == 'cooldown']
+            found = [t['text'].rsplit(' ', 1) + [t['b'] / 1000] for t in records]
+            return [c for c in found if not words or fnmatch.fnmatchcase(c[0], words[0])]
         if no:
-            self.settles('the cooldowns', lines, [])
+            same('the cooldowns', put(), [])
             return
-        line = until(f'a cooldown of {words[0]}', lines, 5)[0]
-        same(f'why {words[0]} cools down', line['because'], words[1])
+        _, because, seconds = until(f'a cooldown of {words[0]}', put)[-1]
+        same(f'why {words[0]} cools down', because, words[1])
         if len(words) > 2:
-            within(f'for how long {words[0]} cools down', line['ready_in_ms'] / 1000, words[2])
+            within(f'for how long {words[0]} cools down', seconds, words[2])
 
     def world_seen(self, words):
         self.settles(f'requests that {words[0]} got', lambda: len(self.verbs.seen(words[0])), int(words[1]))
 
-    def last_of(self, name):
-        return until(f'a request to {name}', lambda: self.verbs.seen(name))[-1]
+    def request_to(self, word):
+        name, _, number = word.partition('#')
+        at = int(number or 0)
+        return until(f'request {number or "1"} to {name}', lambda: self.verbs.seen(name)[max(at - 1, 0):])[0 if at else -1]
 
     def world_body_of(self, words, no=False):
-        body = self.last_of(words[0])['body']
+        body = self.request_to(words[0])['body']
         if words[1:] == ['same']:
             model = json.dumps(json.loads(self.verbs.sent)['model'])
-            want = self.verbs.sent.decode().replace(model, json.dumps('id-' + words[0]), 1)
+            want = self.verbs.sent.decode().replace(model, json.dumps('id-' + words[0].partition('#')[0]), 1)
             same('the body that the upstream got', body, want)
         else:
             holds('the body', body, words[1], no)
 
+    def world_field_of(self, words, no=False):
+        value = json.loads(self.request_to(words[0])['body'])
+        try:
+            for part in words[1].split('.'):
+                value = value[int(part) if re.fullmatch(r'-?\d+', part) else part]
+        except (KeyError, IndexError, TypeError):
+            same(f'whether there is {words[1]}', False, not no)
+            return
+        same(f'whether there is {words[1]}', True, not no)
+        try:
+            want = json.loads(words[2])
+        except ValueError:
+            want = words[2]
+        same(words[1], value, want)
+
     def world_head_of(self, words, no=False):
-        holds('the head', self.last_of(words[0])['head'].lower(), self.world.fill(words[1]).lower(), no)
+        holds('the head', self.request_to(words[0])['head'].lower(), self.world.fill(words[1]).lower(), no)
 
     def world_log(self, words, no=False):
         text = self.world.fill(words[0])
         if no:
             holds('the log', self.world.router_log(), text, True)
         else:
-            until(f'{text!r} in the log', lambda: text in self.world.router_log(), 10)
+            until(f'{text!r} in the log', lambda: text in self.world.router_log())
 
     def world_trace(self, words):
         def found():
             return [t for t in self.world.trace() if t['event'] == words[0] and t['text'] in (words[1:] or [t['text']])]
-        until(f'{" ".join(words)} in the trace', found, 10)
+        until(f'{" ".join(words)} in the trace', found)
 
     def world_nowhere(self, words):
         """In no file of the home, but for what the provider noted of its requests."""

@@ -2,13 +2,13 @@
 
 A scene begins with `# f0003: what is broken if it fails`.  A line that begins with a blank
 continues the one before; `#` elsewhere begins a comment line.  `upstream`, `script`, `policy`,
-`backend`, `model` and `make` take their line as it is; all else is statements parted by `;`.
+`backend`, `model` and `stream` take their line as it is; all else is statements parted by `;`.
 Words are parted by blanks; "…" (with \\r \\n \\t \\0 \\xNN \\" \\\\) and {…} or […] hold together.
 """
 import re
 
 TITLE = re.compile(r'# ([a-z]\d{4}): (.+)')
-WHOLE = ('upstream', 'script', 'policy', 'backend', 'model', 'make')
+WHOLE = ('upstream', 'script', 'policy', 'backend', 'model', 'stream')
 ESCAPES = {'r': '\r', 'n': '\n', 't': '\t', '0': '\0', '"': '"', '\\': '\\'}
 
 

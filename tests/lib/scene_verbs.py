@@ -2,22 +2,26 @@
 
   upstream a: STEPS            a backend; `script a: STEPS` gives it others later
   chain a b                    the order (all in their order without it)
-  policy KEY: VALUE            of the policy's top level; fallback is put over short defaults
+  policy KEY: VALUE            of the policy's top level; fallback is put over our defaults
   backend a: {…}, model a: {…} keys put over theirs
-  make NAME text=SIZE          an answer of that many bytes of text as a file of events
+  stream NAME: ITEM; ITEM…     an answer as a file of events (scene_stream.py), for the step `file {home}/NAME`
   write policy                 the policy as it now is; `write NAME "text"` another file
-  router start|stop|kill|restart|hup [passphrase="…"]
+  router start|stop|kill|restart|hup|term [passphrase="…"]
   run ARGS…                    another command of the program (stdin="…"), with {home}
+  go NAME [TIMES]              an answer of that backend that waits (`hold`, `wait`, `pause`) goes on
   reset [NAME]                 forgets cooldowns
   token NAME key=value…        a client token of its own, used from here on
   wait EVENT [TEXT [TIMES]]    until the trace has it
+  wait ready [NAME]            until nothing of that name cools down
   damage FILE OFFSET           turns a byte round
 
   client [NAME]: post [steps=N] [body="…"|@FILE] [pad=SIZE] [header="N: v"] [token=none|TEXT] [path=P]
       [times=N|parallel=N] [keep] [unix] [background] [slow] [leave=BYTES|EVENT] [field=JSON…]
   client: count …; get PATH; head PATH; request METHOD PATH; raw "bytes"; more; wait; drop
+  client: reads "text"         until what came so far of its answer in the background holds that
 """
 import concurrent.futures
+import fnmatch
 import json
 import os
 import re
@@ -25,20 +29,16 @@ import signal
 import subprocess
 import threading
 
+import scene_stream
 from scene_client import Broken, Connection, Ids, read_answer, read_message, read_stream
 from scene_text import SceneError
 from scene_world import flow, until
 
 OPTIONS = ('steps', 'body', 'pad', 'token', 'path', 'times', 'parallel', 'leave')
+SIGNALS = {'hup': signal.SIGHUP, 'term': signal.SIGTERM}  # sent, and not waited for
 FLAGS = ('keep', 'unix', 'background', 'slow')
 TOOL = {'name': 'Write', 'description': 'Writes a file.', 'input_schema': {
     'type': 'object', 'properties': {'file_path': {'type': 'string'}, 'content': {'type': 'string'}}, 'required': ['file_path', 'content']}}
-SIZES = {'KiB': 1 << 10, 'MiB': 1 << 20}
-
-
-def size(text):
-    number, unit = re.fullmatch(r'(\d+)(KiB|MiB)?', text).groups()
-    return int(number) * SIZES.get(unit, 1)
 
 
 class Options:
@@ -67,7 +67,8 @@ class Client:
     def __init__(self):
         self.connection = self.thread = self.failure = None
         self.kept = False
-        self.messages = None
+        self.messages, self.answers = None, []
+        self.seen = b''
 
     def close(self):
         if self.connection:
@@ -80,7 +81,7 @@ class Verbs:
         self.world, self.ids = world, Ids()
         self.clients, self.answers, self.sent = {}, [], None
         self.ran = None
-        self.turn_steps = []
+        self.cooled_from = 0  # what the trace held at the last reset
 
     def seen(self, name=None):
         return self.world.provider.seen(name) if self.world.provider else []
@@ -94,30 +95,15 @@ class Verbs:
         if verb == 'upstream':
             w.scripts[name] = value
         elif verb == 'script':
-            w.provider.script(name, w.fill(value))
+            w.provider.command(f'script {name} {w.fill(value)}')
         elif verb == 'policy':
             w.policy.set(name, value.replace('\\n', '\n') if name == 'text' else value)
         elif verb == 'backend':
             w.policy.backends.setdefault(name, {}).update(flow(value))
         elif verb == 'model':
             w.policy.models.setdefault(name, {}).update(flow(value))
-        elif verb == 'make':
-            self.make(*rest.split())
-
-    def make(self, name, spec):
-        """A long answer as a provider would stream it, in deltas of 1 KiB."""
-        left, piece = size(spec.partition('=')[2]), 'All work and no play makes a long answer. ' * 25
-        events = [{'type': 'message_start', 'message': {
-            'id': 'msg_made', 'type': 'message', 'role': 'assistant', 'model': 'made', 'content': [], 'stop_reason': None,
-            'stop_sequence': None, 'usage': {'input_tokens': 10, 'output_tokens': 1}}},
-            {'type': 'content_block_start', 'index': 0, 'content_block': {'type': 'text', 'text': ''}}]
-        while left > 0:
-            events.append({'type': 'content_block_delta', 'index': 0, 'delta': {'type': 'text_delta', 'text': piece[:left]}})
-            left -= len(piece)
-        events += [{'type': 'content_block_stop', 'index': 0},
-                   {'type': 'message_delta', 'delta': {'stop_reason': 'end_turn', 'stop_sequence': None}, 'usage': {'output_tokens': 99}},
-                   {'type': 'message_stop'}]
-        self.world.write(name, ''.join(f'event: {e["type"]}\ndata: {json.dumps(e)}\n\n' for e in events))
+        elif verb == 'stream':
+            w.write(name, scene_stream.make(value))
 
     def run(self, words):
         handler = getattr(self, 'do_' + words[0], None)
@@ -159,10 +145,11 @@ class Verbs:
             w.stop(signal.SIGKILL)
         if words[0] in ('start', 'restart'):
             w.exit = self.ran = None
+            self.cooled_from = 0
             w.start()
-        if words[0] == 'hup':
+        if words[0] in SIGNALS:
             w.serving()
-            w.child.send_signal(signal.SIGHUP)
+            w.child.send_signal(SIGNALS[words[0]])
 
     def do_run(self, words):
         self.world.start_provider()
@@ -170,8 +157,13 @@ class Verbs:
         args = [self.world.fill(w) for w in words if not w.startswith('stdin=')]
         self.ran = subprocess.run([self.world.binary] + args, input=''.join(stdin), capture_output=True, text=True, timeout=120, check=False)
 
+    def do_go(self, words):
+        for _ in range(int(words[1]) if len(words) > 1 else 1):
+            self.world.provider.command('go ' + words[0])
+
     def do_reset(self, words):
         self.world.serving()
+        self.cooled_from = len(self.world.trace())
         self.world.admin('POST', '/api/reset', {'name': words[0]} if words else {})
 
     def do_token(self, words):
@@ -180,6 +172,11 @@ class Verbs:
         self.world.token = self.world.admin('POST', '/api/tokens', {'name': words[0], 'scopes': ['turn'], **body})['token']
 
     def do_wait(self, words):
+        if words[0] == 'ready':
+            name = words[1] if len(words) > 1 else '*'
+            until(f'{name} to be ready', lambda: not [
+                c for c in self.world.status()['cooldowns'] if c['ready_in_ms'] and fnmatch.fnmatchcase(c['name'], name)])
+            return
         text, times = words[1] if len(words) > 1 else None, int(words[2]) if len(words) > 2 else 1
         until(' '.join(words) + ' in the trace', lambda: times <= len([
             t for t in self.world.trace() if t['event'] == words[0] and text in (None, t['text'])]))
@@ -189,18 +186,20 @@ class Verbs:
     def do_client(self, words):
         name = '' if words[0] in CLIENT_VERBS else words.pop(0)
         client = self.clients.setdefault(name, Client())
-        if words[0] not in CLIENT_VERBS:
-            raise SceneError(f'no such verb of a client: {words[0]}')
+        if not words or words[0] not in CLIENT_VERBS:
+            raise SceneError(f'no such verb of a client: {words[0] if words else name}')
         if words[0] not in ('wait', 'drop', 'more'):
             self.world.serving()
         CLIENT_VERBS[words[0]](self, client, words[1:])
 
     def client_post(self, client, words):
         o = Options(words)
+        client.answers, client.seen = [], b''
         if 'background' in o.flags:
             client.thread = threading.Thread(target=self.posts_caught, args=(client, o), daemon=True)
             client.thread.start()
         else:
+            self.answers = client.answers
             self.posts(client, o)
 
     def posts_caught(self, client, o):
@@ -216,9 +215,10 @@ class Verbs:
         times, parallel = int(o.get('times', 1)), int(o.get('parallel', 1))
         if parallel > 1:
             with concurrent.futures.ThreadPoolExecutor(parallel) as pool:
-                self.answers = list(pool.map(lambda _: self.post(Client(), o), range(times if times > 1 else parallel)))
+                client.answers += pool.map(lambda _: self.post(Client(), o), range(times if times > 1 else parallel))
         else:
-            self.answers = [self.post(client, o) for _ in range(times)]
+            for _ in range(times):
+                client.answers.append(self.post(client, o))
 
     def client_count(self, client, words):
         o = Options(['path=/v1/messages/count_tokens?beta=true', 'stream=null', 'max_tokens=null'] + words)
@@ -245,11 +245,23 @@ class Verbs:
         """The next answer on a raw connection."""
         self.answers = [read_answer(client.connection)]
 
+    def client_reads(self, client, words):
+        text = words[0].encode()
+
+        def came():
+            if text in client.seen:
+                return True
+            if client.thread is None or not client.thread.is_alive():
+                raise SceneError(f'the answer is over and does not hold {words[0]!r}: {bytes(client.seen)!r}')
+            return False
+        until(f'{words[0]!r} to be read', came)
+
     def client_wait(self, client, words):
-        client.thread.join(60)
+        client.thread.join(120)
         if client.thread.is_alive():
             raise SceneError('a client in the background does not come to its end')
         client.thread = None
+        self.answers = client.answers
         if client.failure:
             raise SceneError(f'a client in the background: {client.failure}')
 
@@ -277,7 +289,7 @@ class Verbs:
                 return f.read()
         if given is not None:
             return self.world.fill(given).encode()
-        content = f'Please do this task. CONTINUO-TASK steps={o.get("steps", 2)} dir=/tmp/scene ' + 'x' * size(o.get('pad', '0'))
+        content = f'Please do this task. CONTINUO-TASK steps={o.get("steps", 2)} dir=/tmp/scene ' + 'x' * scene_stream.size(o.get('pad', '0'))
         body = {'model': 'claude-x', 'messages': client.messages or [{'role': 'user', 'content': content}],
                 'tools': [TOOL], 'max_tokens': 1000, 'stream': True}
         for key, value in o.fields.items():
@@ -307,7 +319,7 @@ class Verbs:
         leave = o.get('leave')
         before = len(self.world.trace()) if leave and not leave.isdigit() else 0
         c.send(self.head(o, method, path, body) + (body or b''))
-        self.sent = body
+        client.seen, self.sent = c.seen, body
         if leave and not leave.isdigit():
             until(f'{leave} in the trace', lambda: [t for t in self.world.trace()[before:] if leave in (t['event'], t['text'])])
             client.close()
@@ -332,10 +344,9 @@ class Verbs:
         """The whole task, turn after turn, each answer whole and in its place."""
         steps = int(o.get('steps'))
         client.messages = json.loads(self.body(client, o))['messages']
-        self.answers = []
         for step in range(1, steps + 2):
             a = self.post(client, o)
-            self.answers.append(a)
+            client.answers.append(a)
             r = a.reading
             if a.status != 200 or not a.whole or r.wrong or r.at != 'over':
                 raise SceneError(f'step {step} of the task: status {a.status}, {r and (r.wrong or r.at)}')

@@ -15,8 +15,10 @@ import time
 
 from scene_text import SceneError, split
 
-SECONDS = 20
-FALLBACK = {'connect_timeout': '1s', 'first_byte_timeout': '500ms', 'idle_timeout': '500ms', 'progress_timeout': '1s', 'max_wait': '250ms'}
+SECONDS = 60
+# Longer than any machine is slow, and nothing is waited for, unless the scene says so.
+FALLBACK = {'connect_timeout': '60s', 'first_byte_timeout': '60s', 'idle_timeout': '60s', 'progress_timeout': '60s',
+            'max_wait': '0s', 'orphan_grace': '0s'}
 FILLERS = {'pad': lambda n: 'x' * n, 'open': lambda n: '[' * n, 'fields': lambda n: ''.join(f'X-{i}: 1\r\n' for i in range(n))}
 
 
@@ -65,11 +67,13 @@ class Provider:
             raise SceneError(f'the provider: {self.child.stderr.read()}')
         self.ports = json.loads(line)['ports']
 
-    def script(self, name, steps):
-        self.child.stdin.write(f'script {name} {steps}\n')
+    def command(self, line):
+        """Done when this returns: the next request meets it."""
+        self.child.stdin.write(line + '\n')
         self.child.stdin.flush()
-        if json.loads(self.child.stdout.readline()).get('error'):
-            raise SceneError(f'the provider refuses the script of {name}: {steps}')
+        error = json.loads(self.child.stdout.readline()).get('error')
+        if error:
+            raise SceneError(f'the provider does not take {line!r}: {error}')
 
     def seen(self, name=None):
         return [s for s in json_lines(self.log) if name in (None, s['backend'])]
