@@ -53,6 +53,12 @@ int cn_plan_make(struct cn_arena *a, const struct cn_policy *p,
                  const struct cn_health *h, uint64_t turn_number, struct cn_plan *ret,
                  struct cn_error *reterr) CN_MUST_CHECK;
 
+/*
+ * A budget is used up and the policy says `degrade`: leaves the first models of the plan
+ * out, so many of them, but never the last one.
+ */
+void cn_plan_degrade(struct cn_plan *plan, unsigned models);
+
 /* The next candidate of a plan to try, given what this turn has tried. */
 struct cn_tried {
 	const struct cn_candidate *candidate;

@@ -20,6 +20,9 @@ struct cn_attempt_record {
 	struct cn_view upstream_request; /* the backend's request id */
 	struct cn_view reason;           /* constant phrase */
 	struct cn_usage usage;
+	/* Tokens that nobody reported and that are perhaps billed: a prompt that was sent,
+	 * what the client was given of an answer that broke off. */
+	uint64_t assumed_input, assumed_output;
 };
 
 /* Which model wrote which block of the answer (the ledger, as it stood at the end). */
@@ -39,6 +42,7 @@ struct cn_block_record {
 struct cn_turn_record {
 	struct cn_view request_id; /* req_… */
 	struct cn_view owner, project, session, agent, parent_agent;
+	struct cn_view token;         /* name of the client token; empty: none */
 	struct cn_view caller;        /* main, subagent, side */
 	struct cn_view requested;     /* the model the client asked for */
 	struct cn_view chain, policy; /* names; policy: its digest */

@@ -124,6 +124,10 @@ int cn_store_sessions(struct cn_store *s, struct cn_view owner,
 int cn_store_turns(struct cn_store *s, struct cn_view owner, struct cn_view session,
                    bool (*each)(void *self, const struct cn_turn_record *t), void *self,
                    struct cn_error *reterr) CN_MUST_CHECK;
+/* Turns of all sessions that had one since then (Unix time), session by session. */
+int cn_store_turns_since(struct cn_store *s, uint64_t since_ms,
+                         bool (*each)(void *self, const struct cn_turn_record *t),
+                         void *self, struct cn_error *reterr) CN_MUST_CHECK;
 /* The canonical messages from the first to node, in the arena. */
 int cn_store_messages(struct cn_store *s, struct cn_arena *a, const struct cn_hash *node,
                       struct cn_node **ret, size_t *retn,

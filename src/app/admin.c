@@ -4,7 +4,8 @@
  *   GET  /api/status         what is going on, as one JSON object
  *   GET  /api/tokens         client tokens, without their texts
  *   POST /api/tokens         {"name"?, "owner"?, "project"?, "chain"?, "scopes"?: [..],
- *                             "requests_per_minute"?, "turns"?} → {"token": text, "name",
+ *                             "requests_per_minute"?, "turns"?, "tokens_per_day"?,
+ *                             "money_per_day"?} → {"token": text, "name",
  * "url", ..} POST /api/tokens/remove  {"name"} POST /api/run            {"policy",
  * "chain"?, "project"?, "name"?} → the same, and the connection stays: a lease.  When it
  * ends, the token is revoked. With the name of a `run` token that exists: a lease of that
@@ -166,6 +167,25 @@ static void add_store(struct cn_buf *b, const struct cn_shared *sh)
 	cn_buf_add_char(b, '}');
 }
 
+static void add_money(struct cn_buf *b, const char *key, double dollars)
+{
+	CN_AUTO(cn_buf) number = {0};
+
+	cn_buf_printf(&number, "%.6f", dollars);
+	cn_json_add_raw(b, key, cn_buf_view(&number));
+}
+
+static void add_today(struct cn_buf *b, struct cn_shared *sh)
+{
+	struct cn_spent s = cn_usage__today(sh->usages, cn_clock_wall_ms());
+
+	cn_json_add_key(b, "today");
+	cn_buf_add_char(b, '{');
+	cn_json_add_u64(b, "tokens", s.tokens);
+	add_money(b, "money", s.money);
+	cn_buf_add_char(b, '}');
+}
+
 static void tell_status(struct visitor *v)
 {
 	struct cn_server *s = v->admin->server;
@@ -189,6 +209,7 @@ static void tell_status(struct visitor *v)
 	cn_json_add_u64(&b, "workers", s->n_workers);
 	cn_json_add_u64(&b, "runs", v->admin->leases);
 	add_store(&b, sh);
+	add_today(&b, sh);
 	cn_json_add_key(&b, "cooldowns");
 	cn_buf_add_char(&b, '[');
 	uv_mutex_lock(&sh->health_lock);
@@ -236,6 +257,8 @@ static void add_token(void *self, const struct cn_token *t)
 	cn_json_add_u64(b, "created_ms", t->created_ms);
 	cn_json_add_u64(b, "requests_per_minute", t->requests_per_minute);
 	cn_json_add_u64(b, "turns", t->turns);
+	cn_json_add_u64(b, "tokens_per_day", t->tokens_per_day);
+	add_money(b, "money_per_day", t->money_per_day);
 	cn_buf_add_char(b, '}');
 }
 
@@ -391,6 +414,15 @@ static uint32_t scopes_of(struct cn_json scopes)
 	return set ? set : CN_SCOPE_TURN;
 }
 
+static double dollars_of(struct job *job, struct cn_json number)
+{
+	double n = 0;
+
+	if (number.kind == CN_JSON_NUMBER)
+		n = strtod(cn_arena_dup(&job->arena, number.raw), NULL);
+	return n > 0 && n < 1e12 ? n : 0;
+}
+
 static void add_token_call(struct visitor *v, struct cn_json body)
 {
 	struct cn_server *s = v->admin->server;
@@ -409,6 +441,8 @@ static void add_token_call(struct visitor *v, struct cn_json body)
 	(void)cn_json_u64(cn_json_get(body, "requests_per_minute"),
 	                  &r->requests_per_minute);
 	(void)cn_json_u64(cn_json_get(body, "turns"), &r->turns);
+	(void)cn_json_u64(cn_json_get(body, "tokens_per_day"), &r->tokens_per_day);
+	r->money_per_day = dollars_of(job, cn_json_get(body, "money_per_day"));
 	if (!r->owner.n)
 		r->owner = CN_VIEW("local");
 	if (!r->name.n) {

@@ -18,6 +18,9 @@ void cn_answer__error(struct cn_conn *c, int status, const char *type,
 	struct cn_view id = cn_id_request(&a);
 	struct cn_field fields[6];
 	size_t n = 0;
+	/* What is not over within a minute is the person's to wait for, not the client's.
+	 */
+	bool over_soon = retry_after_s && retry_after_s <= 60;
 
 	cn_anthropic_error_body(&body, cn_view_str(type), message, id);
 	fields[n++] =
@@ -30,6 +33,9 @@ void cn_answer__error(struct cn_conn *c, int status, const char *type,
 
 		fields[n++] = (struct cn_field){CN_VIEW("retry-after"), cn_view_str(s)};
 	}
+	if (status == 429 && !over_soon)
+		fields[n++] =
+		    (struct cn_field){CN_VIEW("x-should-retry"), CN_VIEW("false")};
 	cn_conn_reply(c, &(struct cn_reply){.status = status,
 	                                    .fields = fields,
 	                                    .n_fields = n,

@@ -15,6 +15,7 @@
 #include "continuo/log.h"
 #include "continuo/plan.h"
 #include "continuo/policy.h"
+#include "continuo/spend.h"
 #include "continuo/store.h"
 #include "continuo/upstream.h"
 #include "continuo/vault.h"
@@ -73,6 +74,59 @@ int cn_access__remove(struct cn_access *a, struct cn_view name,
 void cn_access__each(struct cn_access *a,
                      void (*each)(void *self, const struct cn_token *t), void *self);
 
+/* ---- usage.c: what was spent, against the budgets.  Own lock; any thread. ---- */
+
+struct cn_usages;
+
+/* Whose turn it is; borrowed for the call. */
+struct cn_spender {
+	struct cn_view owner;
+	struct cn_view token;   /* its name; empty: none */
+	struct cn_view session; /* empty: not known yet */
+};
+
+enum cn_budget_scope {
+	CN_BUDGET_DAY,
+	CN_BUDGET_TOKEN,
+	CN_BUDGET_SESSION
+};
+
+/* What the budgets say to a turn before its first attempt. */
+struct cn_budget_word {
+	bool stop;
+	enum cn_budget_scope stop_scope;
+	unsigned degrade;       /* so many models of the chain are left out */
+	uint64_t again_wall_ms; /* when the day ends */
+	struct cn_budget_news {
+		enum cn_budget_scope scope;
+		int then; /* CN_BUDGET_WARN, … */
+		struct cn_spent spent;
+	} news[3]; /* budgets that were found used up for the first time */
+	size_t n_news;
+};
+
+/* wall_ms: now; turns begun from then on are added by book(). */
+struct cn_usages *cn_usage__new(uint64_t wall_ms);
+struct cn_usages *cn_usage__free(struct cn_usages *u); /* returns NULL */
+/*
+ * Adds what earlier runs of the program spent (blocks on the store: not on a worker): day:
+ * today's turns, at the start; and those of all sessions once a policy has a budget for
+ * them.
+ */
+int cn_usage__load(struct cn_usages *u, struct cn_store *store, const struct cn_policy *p,
+                   bool day, struct cn_error *reterr) CN_MUST_CHECK;
+void cn_usage__book(struct cn_usages *u, const struct cn_spender *who,
+                    const struct cn_spent *s, uint64_t wall_ms);
+/* token: NULL: none.  Logs a budget that is used up, once. */
+void cn_usage__ask(struct cn_usages *u, const struct cn_policy *p,
+                   const struct cn_token *token, const struct cn_spender *who,
+                   uint64_t wall_ms, struct cn_budget_word *ret);
+/* A `stop` in words for the client; returns the seconds until it is worth coming back, 0:
+ * never. */
+uint64_t cn_usage__refusal(const struct cn_budget_word *w, uint64_t wall_ms, char *ret,
+                           size_t size);
+struct cn_spent cn_usage__today(struct cn_usages *u, uint64_t wall_ms);
+
 /* ---- pressure.c: which turn goes when memory runs out.  Own lock; any thread. ---- */
 
 struct cn_worker;
@@ -103,6 +157,7 @@ struct cn_shared {
 	struct cn_vault *vault;   /* owned */
 	struct cn_store *store;   /* owned; NULL: history is off or could not be opened */
 	struct cn_access *access; /* owned */
+	struct cn_usages *usages; /* owned */
 	struct cn_provenance *provenance; /* owned */
 	struct cn_charge charge;          /* memory that peers make us spend */
 	struct cn_pressure pressure;
@@ -253,6 +308,7 @@ struct cn_client {
 	struct cn_worker *worker; /* borrowed */
 	struct cn_conn *conn;     /* borrowed */
 	bool is_unix;             /* of the same user: no token needed */
+	char said[200];           /* why a request was refused, where that is no constant */
 	struct cn_token
 	    *token; /* one reference; counted as a connection of it; NULL: none yet */
 	enum cn_endpoint endpoint;   /* of the request being read */

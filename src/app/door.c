@@ -174,6 +174,33 @@ static struct refusal check_token(struct cn_client *client, const struct cn_poli
 	return (struct refusal){0, NULL, NULL, 0};
 }
 
+/*
+ * Check 5: the token's limits, as far as the head shows them.  A session may be named in
+ * the body instead, and the turn asks again.
+ */
+static struct refusal check_limits(struct cn_client *client, const struct cn_policy *p,
+                                   const struct cn_head *h)
+{
+	struct cn_shared *sh = client->worker->shared;
+	struct cn_token *tok = client->token;
+	struct cn_spender who = {tok ? cn_view_str(tok->owner) : CN_VIEW("local"),
+	                         cn_view_str(tok ? tok->name : ""),
+	                         cn_head_get(h, "x-claude-code-session-id")};
+	uint64_t wait_ms = 0, wall_ms = cn_clock_wall_ms(), again_s;
+	struct cn_budget_word word;
+
+	if (tok && !cn_access__request(sh->access, tok, p, cn_clock_ms(), &wait_ms))
+		return (struct refusal){
+		    429, "rate_limit_error",
+		    "continuo: this token's requests per minute are used up",
+		    (wait_ms + 999) / 1000};
+	cn_usage__ask(sh->usages, p, tok, &who, wall_ms, &word);
+	if (!word.stop)
+		return (struct refusal){0, NULL, NULL, 0};
+	again_s = cn_usage__refusal(&word, wall_ms, client->said, sizeof(client->said));
+	return (struct refusal){429, "rate_limit_error", client->said, again_s};
+}
+
 static struct refusal check_head(struct cn_client *client, const struct cn_policy *p,
                                  const struct cn_head *h)
 {
@@ -201,6 +228,8 @@ static struct refusal check_head(struct cn_client *client, const struct cn_polic
 	case CN_EP_READYZ:
 		return r;
 	case CN_EP_MESSAGES:
+		r = check_token(client, p, h);
+		return r.status ? r : check_limits(client, p, h);
 	case CN_EP_COUNT_TOKENS:
 	case CN_EP_MODELS:
 	case CN_EP_MODEL:

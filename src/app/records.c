@@ -157,6 +157,7 @@ static struct cn_turn_record record_of(struct cn_turn *t)
 	    .request_id = t->request_id,
 	    .owner = t->owner,
 	    .project = cn_view_str(t->token ? t->token->project : ""),
+	    .token = cn_view_str(t->token ? t->token->name : ""),
 	    .session = t->req.session,
 	    .agent = t->req.agent,
 	    .parent_agent = t->req.parent_agent,

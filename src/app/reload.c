@@ -59,10 +59,6 @@ static void warn_of_later(const struct cn_policy *p)
 		bool asked;
 		const char *key;
 	} later[] = {
-	    {p->budget_session.money > 0 || p->budget_session.tokens > 0 ||
-	         p->budget_token.money > 0 || p->budget_token.tokens > 0 ||
-	         p->budget_day.money > 0 || p->budget_day.tokens > 0,
-	     "budgets"},
 	    {p->fallback.failback != CN_FAILBACK_NEXT_TURN, "fallback.failback"},
 	    {p->fallback.hedge_after_ms != CN_FOREVER, "fallback.hedge_after"},
 	    {p->otlp != NULL, "observability.otlp"},
@@ -80,6 +76,20 @@ static void warn_of_later(const struct cn_policy *p)
 			       CN_STR(MODEL, p->models[i].name), CN_STR(FILE, p->file));
 }
 
+/* Nothing is worse than a budget of money that counts none and does not say so. */
+static void warn_of_prices(const struct cn_policy *p)
+{
+	if (!(p->budget_session.money > 0 || p->budget_token.money > 0 ||
+	      p->budget_day.money > 0))
+		return;
+	for (size_t i = 0; i < p->n_models; i++)
+		if (!p->models[i].price.date)
+			cn_log(NULL, CN_LOG_WARNING,
+			       "a model without a price counts nothing against budgets of "
+			       "money",
+			       CN_STR(MODEL, p->models[i].name), CN_STR(FILE, p->file));
+}
+
 int cn_reload__load(struct cn_shared *sh, const char *path, struct cn_policy **ret,
                     struct cn_error *reterr)
 {
@@ -87,8 +97,10 @@ int cn_reload__load(struct cn_shared *sh, const char *path, struct cn_policy **r
 	    .path = path, .check_key = check_key, .on_mistake = on_mistake, .self = sh};
 	int bad = cn_config_load(&opts, ret, reterr);
 
-	if (!bad)
+	if (!bad) {
 		warn_of_later(*ret);
+		warn_of_prices(*ret);
+	}
 	return bad;
 }
 
@@ -120,11 +132,14 @@ static void read_vault(struct cn_reload *r)
 static void read_run(uv_work_t *work)
 {
 	struct cn_reload *r = work->data;
+	struct cn_shared *sh = &r->server->shared;
 
 	read_vault(r);
-	if (cn_reload__load(&r->server->shared, r->server->opts->policy, &r->read,
-	                    &r->error))
+	if (cn_reload__load(sh, r->server->opts->policy, &r->read, &r->error))
 		r->read = NULL;
+	else if (cn_usage__load(sh->usages, sh->store, r->read, false, &r->error))
+		cn_log(&r->server->log, CN_LOG_ERROR, "what was spent before is not known",
+		       CN_STR(ERROR, r->error.message));
 }
 
 /* What was decided at the start stays until the next one. */

@@ -374,6 +374,19 @@ static int check_memory(struct cn_server *s, struct cn_error *reterr)
 	return 0;
 }
 
+/* Budgets go on from what was spent before; without that they begin anew, and it is said.
+ */
+static void load_usage(struct cn_server *s)
+{
+	struct cn_shared *sh = &s->shared;
+	struct cn_error err = {0};
+
+	sh->usages = cn_usage__new(cn_clock_wall_ms());
+	if (cn_usage__load(sh->usages, sh->store, sh->policy, true, &err))
+		cn_log(&s->log, CN_LOG_ERROR, "what was spent before is not known",
+		       CN_STR(ERROR, err.message));
+}
+
 static int start(struct cn_server *s, struct cn_error *reterr)
 {
 	struct cn_shared *sh = &s->shared;
@@ -398,6 +411,7 @@ static int start(struct cn_server *s, struct cn_error *reterr)
 	sh->health = cn_health_new();
 	sh->provenance = cn_provenance__new();
 	sh->access = cn_access__new(sh->vault, sh->store);
+	load_usage(s);
 	bad = cn_access__load(sh->access, reterr);
 	if (!bad)
 		bad = open_sockets(s, reterr);
@@ -425,6 +439,7 @@ static void release(struct cn_server *s)
 	for (size_t i = 0; i < s->n_sockets; i++)
 		close(s->sockets[i].fd);
 	sh->access = cn_access__free(sh->access);
+	sh->usages = cn_usage__free(sh->usages);
 	sh->provenance = cn_provenance__free(sh->provenance);
 	sh->health = sh->health ? cn_health_free(sh->health) : NULL;
 	sh->store = sh->store ? cn_store_close(sh->store) : NULL;

@@ -355,6 +355,7 @@ static void drain(struct cn_turn *t)
 {
 	t->attempt = cn_attempt_cancel(t->attempt);
 	atomic_store(&t->weight.going, true);
+	cn_turn__book(t);
 	t->store_until_ms = cn_clock_ms() + CN_STORE_WAIT_MS;
 	if (cn_records__finish(t))
 		arm(t);
@@ -636,7 +637,9 @@ static void on_end(void *self, const struct cn_outcome *outcome)
 /* Ends the live attempt, if there is one, as our own doing. */
 static void abandon(struct cn_turn *t, enum cn_class class, const char *reason)
 {
-	struct cn_outcome o = {.class = class, .no_cooldown = true, .reason = reason};
+	/* The backend was asked, works on, and bills what it has read. */
+	struct cn_outcome o = {
+	    .class = class, .no_cooldown = true, .perhaps_billed = true, .reason = reason};
 
 	if (!t->attempt)
 		return;
@@ -737,6 +740,8 @@ void cn_turn__client_gone(struct cn_turn *t, const char *why)
 	case CN_TURN_STREAMING:
 	case CN_TURN_CONTINUING:
 	case CN_TURN_RESTING:
+		abandon(t, CN_CLASS_CANCELLED, "the client went away");
+		cn_turn__book(t);
 		/* What was given is remembered; nobody waits for the store's word. */
 		(void)cn_records__finish(t);
 		turn_enter(t, CN_TURN_CLOSED);

@@ -163,6 +163,29 @@ static int make_plan(struct cn_turn *t, struct cn_error *err)
 	return bad;
 }
 
+/*
+ * The door has asked for the day and the token; only now the session is known for certain,
+ * and there is a plan that may have to begin further down.  False: refused.
+ */
+static bool within_budget(struct cn_turn *t)
+{
+	struct cn_shared *sh = t->worker->shared;
+	struct cn_spender who = cn_turn__spender(t);
+	struct cn_budget_word word;
+	uint64_t wall_ms = cn_clock_wall_ms(), again_s;
+
+	cn_usage__ask(sh->usages, t->policy, t->token, &who, wall_ms, &word);
+	if (word.stop) {
+		char message[200];
+
+		again_s = cn_usage__refusal(&word, wall_ms, message, sizeof(message));
+		refuse(t, 429, "rate_limit_error", cn_view_str(message), again_s);
+		return false;
+	}
+	cn_plan_degrade(&t->plan, word.degrade);
+	return true;
+}
+
 /* ---- signatures that only the store knows ---- */
 
 struct lookup {
@@ -299,7 +322,6 @@ void cn_turn__begin(struct cn_client *client, const struct cn_head *head,
 	struct cn_turn *t = turn_new(client, head, body);
 	struct cn_shared *sh = t->worker->shared;
 	struct cn_error err = {0};
-	uint64_t wait_ms = 0;
 
 	if (atomic_load(&sh->draining)) {
 		refuse(t, 529, "overloaded_error",
@@ -308,11 +330,6 @@ void cn_turn__begin(struct cn_client *client, const struct cn_head *head,
 		refuse(t, 529, "overloaded_error",
 		       CN_VIEW("continuo: the router is out of memory for requests"),
 		       CN_MEMORY_RETRY_S);
-	} else if (t->token && !cn_access__request(sh->access, t->token, t->policy,
-	                                           t->started_ms, &wait_ms)) {
-		refuse(t, 429, "rate_limit_error",
-		       CN_VIEW("continuo: this token's requests per minute are used up"),
-		       (wait_ms + 999) / 1000);
 	} else if (read_request(t, &err)) {
 		refuse(t, 400, "invalid_request_error", cn_view_str(err.message), 0);
 	} else if (make_plan(t, &err)) {
@@ -320,7 +337,7 @@ void cn_turn__begin(struct cn_client *client, const struct cn_head *head,
 
 		snprintf(message, sizeof(message), "continuo: %s", err.message);
 		refuse(t, 404, "not_found_error", cn_view_str(message), 0);
-	} else {
+	} else if (within_budget(t)) {
 		begin(t);
 	}
 }

@@ -151,6 +151,12 @@ void cn_turn__judge(struct cn_turn *t, struct cn_outcome *o);
 /* The turn's line. */
 void cn_turn__log_end(struct cn_turn *t);
 
+/* ---- usage.c ---- */
+
+struct cn_spender cn_turn__spender(const struct cn_turn *t);
+/* All attempts have ended: what they cost is added to the sums. */
+void cn_turn__book(const struct cn_turn *t);
+
 /* ---- turn_try.c ---- */
 
 /* Starts an attempt at t->candidate; on failure an outcome that says why. */

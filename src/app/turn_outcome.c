@@ -16,6 +16,11 @@ void cn_turn__note(struct cn_turn *t, const struct cn_candidate *c,
 {
 	size_t i = t->n_tried;
 	struct cn_attempt_record *r = &t->records[i];
+	bool failed = o->class != CN_CLASS_OK && o->class != CN_CLASS_CANCELLED;
+	const struct cn_usage *usage = cn_splice_usage(t->splice);
+	/* More than was reported: it broke off before it counted. */
+	uint64_t given =
+	    cn_splice_total(t->splice).output - cn_splice_spent(t->splice) - usage->output;
 	uint64_t now = cn_clock_ms(), cooled;
 
 	cn_assert(i < CN_ATTEMPTS_MAX);
@@ -38,14 +43,16 @@ void cn_turn__note(struct cn_turn *t, const struct cn_candidate *c,
 	    .retry_after_ms = o->retry_after_ms,
 	    .upstream_request = o->upstream_request,
 	    .reason = cn_view_str(o->reason),
-	    .usage = *cn_splice_usage(t->splice),
+	    .usage = *usage,
+	    .assumed_input = o->perhaps_billed && !usage->has_input ? t->req.estimate : 0,
+	    .assumed_output = given,
 	};
 	t->n_tried++;
 	cn_trace(CN_TR_ATTEMPT_END, t->number, t->n_tried,
 	         cn_view_str(cn_class_name(o->class)));
-	if (o->class != CN_CLASS_OK)
+	if (failed)
 		cn_count(CN_CT_ATTEMPTS_FAILED);
-	cn_log(&t->log, o->class == CN_CLASS_OK ? CN_LOG_INFO : CN_LOG_WARNING, "attempt",
+	cn_log(&t->log, failed ? CN_LOG_WARNING : CN_LOG_INFO, "attempt",
 	       CN_NUM(ATTEMPT, t->n_tried), CN_STR(BACKEND, c->model->backend->name),
 	       CN_STR(MODEL, c->model->name), CN_STR(KEY, c->key->name),
 	       CN_STR(CLASS, cn_class_name(o->class)), CN_NUM(STATUS, o->http_status),

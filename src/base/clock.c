@@ -43,6 +43,32 @@ int cn_clock_minute_of_day(void)
 	return localtime_r(&now, &tm) ? tm.tm_hour * 60 + tm.tm_min : 0;
 }
 
+/* Midnight of the day, or what comes first where summer time skips it. */
+static uint64_t midnight(struct tm day)
+{
+	time_t t;
+
+	day.tm_hour = day.tm_min = day.tm_sec = 0;
+	day.tm_isdst = -1;
+	t = mktime(&day);
+	return t > 0 ? (uint64_t)t * 1000 : 0;
+}
+
+void cn_clock_day(uint64_t wall_ms, uint64_t *retfrom, uint64_t *retuntil)
+{
+	time_t t = (time_t)(wall_ms / 1000);
+	struct tm day;
+
+	if (!localtime_r(&t, &day)) { /* a year that an int cannot hold */
+		*retfrom = 0;
+		*retuntil = UINT64_MAX;
+		return;
+	}
+	*retfrom = midnight(day);
+	day.tm_mday++;
+	*retuntil = midnight(day);
+}
+
 struct civil {
 	uint64_t year, month, day; /* month and day from 1 */
 	uint64_t hour, minute, second, ms;

@@ -6,6 +6,7 @@
 #include "router_impl.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 
 #include "continuo/json.h"
 
@@ -39,6 +40,13 @@ static uint64_t number_of(struct cn_json object, const char *key)
 static const char *text_of(struct cn_cli *cli, struct cn_json object, const char *key)
 {
 	return cn_cli__clean(cli, cn_json_text(&cli->arena, cn_json_get(object, key)));
+}
+
+static double dollars_of(struct cn_cli *cli, struct cn_json number)
+{
+	return number.kind == CN_JSON_NUMBER
+	           ? strtod(cn_arena_dup(&cli->arena, number.raw), NULL)
+	           : 0;
 }
 
 /* "2d 3h", "4m 5s", "900ms": the two largest units. */
@@ -83,6 +91,9 @@ static void print_router(struct cn_cli *cli, struct cn_json s)
 	cn_cli__print(cli, "history   %s%s%s, %" PRIu64 " waiting\n",
 	              text_of(cli, store, "state"), *why ? ": " : "", why,
 	              number_of(store, "queued"));
+	cn_cli__print(cli, "today     %" PRIu64 " tokens, $%.2f\n",
+	              number_of(cn_json_get(s, "today"), "tokens"),
+	              dollars_of(cli, cn_json_get(cn_json_get(s, "today"), "money")));
 	cn_cli__print(cli, "keys      %s\n",
 	              locked ? "in locked memory" : "in memory that may be swapped out");
 }

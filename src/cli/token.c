@@ -23,7 +23,8 @@
 struct add_opts {
 	const char *owner, *project, *chain;
 	struct cn_words scopes;
-	uint64_t requests_per_minute, turns;
+	uint64_t requests_per_minute, turns, tokens_per_day;
+	const char *money_per_day;
 };
 
 static const struct cn_option add_options[] = {
@@ -38,11 +39,18 @@ static const struct cn_option add_options[] = {
               "At most so many requests a minute, instead of what the policy says"),
     CN_OPTION(NUMBER, struct add_opts, turns, "turns", "N",
               "At most so many turns at once, instead of what the policy says"),
+    CN_OPTION(NUMBER, struct add_opts, tokens_per_day, "tokens-per-day", "N",
+              "At most so many tokens a day, instead of the policy's budget"),
+    CN_OPTION(TEXT, struct add_opts, money_per_day, "money-per-day", "DOLLARS",
+              "At most so much money a day, instead of the policy's budget"),
     {0}};
 
 static const char *const add_description[] = {
     "Makes a client token and prints it, once: only a keyed hash of it is stored.  A client "
     "sends it as x-continuo-token, x-api-key or Authorization: Bearer.",
+    "A day is one of this machine.  With either limit of a day, `budgets.token` of the policy "
+    "is not for this token; when the limit is reached, its requests are refused until the "
+    "day ends.",
     NULL};
 
 static const struct cn_example add_examples[] = {
@@ -72,10 +80,29 @@ static int check_name(const char *what, const char *name, struct cn_error *reter
 	               name, NAME_MAX_BYTES);
 }
 
+/* 0 without one. */
+static int parse_money(const char *text, double *ret, struct cn_error *reterr)
+{
+	char *end;
+
+	*ret = 0;
+	if (!text)
+		return 0;
+	*ret = strtod(text, &end);
+	if (text[strspn(text, "0123456789.")] || *end || *ret < 0.01 || *ret >= 1e12)
+		return cn_fail(reterr, CN_E_USAGE,
+		               "--money-per-day %s: dollars are expected, such as 2.50",
+		               text);
+	return 0;
+}
+
 static int check_add(const char *name, const struct add_opts *o, struct cn_error *reterr)
 {
+	double money;
 	int failed = check_name("NAME", name, reterr);
 
+	if (!failed)
+		failed = parse_money(o->money_per_day, &money, reterr);
 	if (!failed)
 		failed = check_name("--owner", o->owner, reterr);
 	if (!failed)
@@ -93,6 +120,9 @@ static int check_add(const char *name, const struct add_opts *o, struct cn_error
 
 static void add_request(struct cn_buf *b, const char *name, const struct add_opts *o)
 {
+	CN_AUTO(cn_buf) number = {0};
+	double money;
+
 	cn_buf_add_char(b, '{');
 	cn_json_add_text(b, "name", cn_view_str(name));
 	if (o->owner)
@@ -111,6 +141,11 @@ static void add_request(struct cn_buf *b, const char *name, const struct add_opt
 	}
 	cn_json_add_u64(b, "requests_per_minute", o->requests_per_minute);
 	cn_json_add_u64(b, "turns", o->turns);
+	cn_json_add_u64(b, "tokens_per_day", o->tokens_per_day);
+	if (!parse_money(o->money_per_day, &money, NULL)) { /* checked before */
+		cn_buf_printf(&number, "%.6f", money);
+		cn_json_add_raw(b, "money_per_day", cn_buf_view(&number));
+	}
 	cn_buf_add_char(b, '}');
 }
 
@@ -139,6 +174,7 @@ static int add_offline(struct cn_cli *cli, const struct cn_paths *p, struct cn_b
 	    .created_ms = cn_clock_wall_ms(),
 	    .requests_per_minute = o->requests_per_minute,
 	    .turns = o->turns,
+	    .tokens_per_day = o->tokens_per_day,
 	};
 	unsigned char secret[32];
 	struct cn_view view;
@@ -152,7 +188,9 @@ static int add_offline(struct cn_cli *cli, const struct cn_paths *p, struct cn_b
 		r.scopes |= scope_of(o->scopes.v[i]);
 	if (!r.scopes)
 		r.scopes = CN_SCOPE_TURN;
-	failed = cn_store_token_each(d.store, find_name, &s, reterr);
+	failed = parse_money(o->money_per_day, &r.money_per_day, reterr);
+	if (!failed)
+		failed = cn_store_token_each(d.store, find_name, &s, reterr);
 	if (!failed && s.found)
 		failed = cn_fail(reterr, CN_E_EXISTS, "there is a token named '%s' already",
 		                 cli->args[0]);
@@ -238,11 +276,17 @@ static const struct cn_command cmd_token_add = {
 /* ---- list ---- */
 
 static const struct cn_column columns[] = {
-    {"name", "NAME", false},          {"owner", "OWNER", false},
-    {"project", "PROJECT", false},    {"chain", "CHAIN", false},
-    {"scopes", "SCOPES", false},      {"made_by", "MADE BY", false},
-    {"created", "CREATED", false},    {"requests_per_minute", "REQUESTS/MIN", true},
+    {"name", "NAME", false},
+    {"owner", "OWNER", false},
+    {"project", "PROJECT", false},
+    {"chain", "CHAIN", false},
+    {"scopes", "SCOPES", false},
+    {"made_by", "MADE BY", false},
+    {"created", "CREATED", false},
+    {"requests_per_minute", "REQUESTS/MIN", true},
     {"turns", "TURNS AT ONCE", true},
+    {"tokens_per_day", "TOKENS/DAY", true},
+    {"money_per_day", "DOLLARS/DAY", true},
 };
 
 struct listing {
@@ -292,6 +336,13 @@ static void add_row(void *self, const struct cn_token_record *t)
 	text_cell(to, cn_buf_view(&created));
 	limit_cell(to, t->requests_per_minute);
 	limit_cell(to, t->turns);
+	limit_cell(to, t->tokens_per_day);
+	if (t->money_per_day > 0)
+		cn_cli__cell(to->cli, &to->l,
+		             cn_view_str(cn_arena_printf(&to->cli->arena, "%.2f",
+		                                         t->money_per_day)));
+	else
+		cn_cli__cell_none(to->cli, &to->l);
 }
 
 static void add_json_row(struct listing *to, struct cn_json t)
@@ -308,6 +359,10 @@ static void add_json_row(struct listing *to, struct cn_json t)
 	(void)cn_json_u64(cn_json_get(t, "created_ms"), &r.created_ms);
 	(void)cn_json_u64(cn_json_get(t, "requests_per_minute"), &r.requests_per_minute);
 	(void)cn_json_u64(cn_json_get(t, "turns"), &r.turns);
+	(void)cn_json_u64(cn_json_get(t, "tokens_per_day"), &r.tokens_per_day);
+	if (cn_json_get(t, "money_per_day").kind == CN_JSON_NUMBER)
+		r.money_per_day =
+		    strtod(cn_arena_dup(a, cn_json_get(t, "money_per_day").raw), NULL);
 	for (struct cn_json_iter it = cn_json_iter(cn_json_get(t, "scopes"));
 	     cn_json_next(&it);) {
 		const char *word = cn_arena_dup(a, cn_json_text(a, it.value));

@@ -395,15 +395,19 @@ static const struct cn_row budget_rows[] = {
     {"tokens", &cn_type_tokens, FIELD(cn_budget, tokens), .min = 1, .normal = "none",
      .text = "Tokens, in and out."},
     {"then", &cn_type_word, FIELD(cn_budget, then), .words = thens, .normal = "warn",
-     .text = "What happens when it is used up."},
+     .text =
+         "What happens when it is used up: warn only says so; degrade leaves the first "
+         "model of the chain out, at twice the budget the second too, but never the last; "
+         "stop refuses requests."},
 };
 static const struct cn_table budget_table = {"a budget", ROWS(budget_rows)};
 
 static const struct cn_row budgets_rows[] = {
     {"session", &cn_type_budget, FIELD(cn_policy, budget_session), .table = &budget_table,
-     .text = "For one session."},
+     .text = "For one session, from its beginning."},
     {"token", &cn_type_budget, FIELD(cn_policy, budget_token), .table = &budget_table,
-     .text = "For one client token and day."},
+     .text =
+         "For one client token and day, where `token add` gave it no limit of its own."},
     {"day", &cn_type_budget, FIELD(cn_policy, budget_day), .table = &budget_table,
      .text = "For one day in all."},
 };

@@ -59,6 +59,8 @@ static const struct cn_record_field attempt_fields[] = {
     {"upstream_request", CN_RECORD_TEXT, AT(upstream_request)},
     {"reason", CN_RECORD_TEXT, AT(reason)},
     {"usage", CN_RECORD_USAGE, AT(usage)},
+    {"assumed_input", CN_RECORD_U64, AT(assumed_input)},
+    {"assumed_output", CN_RECORD_U64, AT(assumed_output)},
 #undef STRUCT
 };
 
@@ -83,6 +85,7 @@ static const struct cn_record_field turn_fields[] = {
     {"session", CN_RECORD_TEXT, AT(session)},
     {"agent", CN_RECORD_TEXT, AT(agent)},
     {"parent_agent", CN_RECORD_TEXT, AT(parent_agent)},
+    {"token", CN_RECORD_TEXT, AT(token)},
     {"caller", CN_RECORD_TEXT, AT(caller)},
     {"requested", CN_RECORD_TEXT, AT(requested)},
     {"chain", CN_RECORD_TEXT, AT(chain)},

@@ -128,3 +128,23 @@ int cn_plan_make(struct cn_arena *a, const struct cn_policy *p,
 	*ret = plan;
 	return 0;
 }
+
+void cn_plan_degrade(struct cn_plan *plan, unsigned models)
+{
+	size_t from = 0;
+
+	while (models-- > 0 && from < plan->n) {
+		const struct cn_model *m = plan->candidates[from].model;
+		size_t next = from;
+
+		while (next < plan->n && plan->candidates[next].model == m)
+			next++;
+		if (next == plan->n)
+			break;
+		add_skip(plan, m, "the budget is used up");
+		from = next;
+	}
+	/* Room for every model of the chain was made when the plan was. */
+	plan->candidates += from;
+	plan->n -= from;
+}

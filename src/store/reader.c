@@ -224,6 +224,7 @@ int cn_store_sessions(struct cn_store *s, struct cn_view owner,
 struct cn_turn_walk {
 	bool (*each)(void *self, const struct cn_turn_record *t);
 	void *self;
+	uint64_t since_ms; /* those begun before are passed over */
 };
 
 static bool on_turn(void *self, struct cn_view key, struct cn_view plain)
@@ -235,6 +236,8 @@ static bool on_turn(void *self, struct cn_view key, struct cn_view plain)
 	(void)key;
 	if (cn_turn_record_read(&a, plain, &turn, NULL))
 		return true; /* authenticated, so written by a version that knew better */
+	if (turn.started_wall_ms < w->since_ms)
+		return true;
 	return w->each(w->self, &turn);
 }
 
@@ -272,7 +275,7 @@ int cn_store_turns(struct cn_store *s, struct cn_view owner, struct cn_view sess
                    struct cn_error *reterr)
 {
 	struct cn_session_list l = {.owner = owner};
-	struct cn_turn_walk w = {each, self};
+	struct cn_turn_walk w = {each, self, 0};
 	struct cn_range range = {.db = CN_DB_TURNS, .each = on_turn, .self = &w};
 	const struct cn_session_line *line = NULL;
 	CN_AUTO(cn_buf) key = {0};
@@ -283,6 +286,28 @@ int cn_store_turns(struct cn_store *s, struct cn_view owner, struct cn_view sess
 	if (!err) {
 		cn_assert(line);
 		cn_store__key_session(s, line->owner, line->session, &key);
+		range.prefix = cn_buf_view(&key);
+		err = walk(s, &range, reterr);
+	}
+	sessions_done(&l);
+	return err;
+}
+
+int cn_store_turns_since(struct cn_store *s, uint64_t since_ms,
+                         bool (*each)(void *self, const struct cn_turn_record *t),
+                         void *self, struct cn_error *reterr)
+{
+	struct cn_session_list l = {0};
+	struct cn_turn_walk w = {each, self, since_ms};
+	int err = read_sessions(s, &l, reterr);
+
+	for (size_t i = 0; i < l.n && !err; i++) {
+		struct cn_range range = {.db = CN_DB_TURNS, .each = on_turn, .self = &w};
+		CN_AUTO(cn_buf) key = {0};
+
+		if (l.v[i].last_ms < since_ms)
+			continue;
+		cn_store__key_session(s, l.v[i].owner, l.v[i].session, &key);
 		range.prefix = cn_buf_view(&key);
 		err = walk(s, &range, reterr);
 	}

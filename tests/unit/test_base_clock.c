@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -101,6 +102,39 @@ static void minutes_are_of_the_local_day(void **state)
 	assert_int_equal(local, (before + 330) % 1440);
 }
 
+static void days_are_local_and_change_with_the_season(void **state)
+{
+	static const struct {
+		const char *zone;
+		uint64_t at_s, from_s, until_s;
+	} cases[] = {
+	    {"UTC0", 1795219200, 1795219200, 1795305600}, /* midnight itself */
+	    {"UTC0", 1795305599, 1795219200, 1795305600},
+	    {"ZZZ-5:30", 1795219200, 1795199400, 1795285800},
+	    /* The last Sundays of March and October in Germany: 23 and 25 hours. */
+	    {"CET-1CEST,M3.5.0,M10.5.0/3", 1774747800, 1774738800, 1774821600},
+	    {"CET-1CEST,M3.5.0,M10.5.0/3", 1792900800, 1792879200, 1792969200},
+	};
+	const char *before = getenv("TZ");
+	char old[100];
+	(void)state;
+	snprintf(old, sizeof(old), "%s", before ? before : "");
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		uint64_t from, until;
+		setenv("TZ", cases[i].zone, 1);
+		tzset();
+		cn_clock_day(cases[i].at_s * 1000 + 999, &from, &until);
+		if (from != cases[i].from_s * 1000 || until != cases[i].until_s * 1000)
+			fail_msg("row %zu: got %llu to %llu", i, (unsigned long long)from,
+			         (unsigned long long)until);
+	}
+	if (before)
+		setenv("TZ", old, 1);
+	else
+		unsetenv("TZ");
+	tzset();
+}
+
 static void refuses_what_is_no_date(void **state)
 {
 	static const char *const cases[] = {
@@ -157,6 +191,7 @@ int main(void)
 	    cmocka_unit_test(refuses_what_is_no_date),
 	    cmocka_unit_test(monotonic_clock_agrees_with_itself),
 	    cmocka_unit_test(minutes_are_of_the_local_day),
+	    cmocka_unit_test(days_are_local_and_change_with_the_season),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -25,6 +25,8 @@ static struct cn_turn_record full(struct cn_attempt_record *attempts,
 	    .upstream_request = CN_VIEW("req_up"),
 	    .reason = CN_VIEW("the backend says \"overloaded\""),
 	    .usage = {.has_input = true},
+	    .assumed_input = 1234,
+	    .assumed_output = 5678,
 	};
 	attempts[1] = (struct cn_attempt_record){.class = CN_VIEW("ok")};
 	blocks[0] = (struct cn_block_record){
@@ -43,6 +45,7 @@ static struct cn_turn_record full(struct cn_attempt_record *attempts,
 	    .session = CN_VIEW("s"),
 	    .agent = CN_VIEW("a0"),
 	    .parent_agent = CN_VIEW("a1"),
+	    .token = CN_VIEW("laptop"),
 	    .caller = CN_VIEW("subagent"),
 	    .requested = CN_VIEW("claude"),
 	    .chain = CN_VIEW("main"),

@@ -211,6 +211,45 @@ static void an_estimate_alone_does_not_refuse_a_request(void **state)
 	assert_false(f->plan.all_skipped_for_size);
 }
 
+static void a_used_up_budget_leaves_the_first_models_out(void **state)
+{
+	static const struct {
+		unsigned models;
+		const char *plan;
+		size_t skipped;
+	} rows[] = {
+	    {0, "big:k1 big:k2 mid:k1 mid:k2 far:o", 0},
+	    {1, "mid:k1 mid:k2 far:o", 1},
+	    {2, "far:o", 2},
+	    {3, "far:o", 2},
+	    {1000, "far:o", 2},
+	};
+	struct fixture *f = *state;
+
+	use_chain(&big, &mid, &far);
+	cloud.n_keys = 2;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		make_plan(f, 0);
+		cn_plan_degrade(&f->plan, rows[i].models);
+		assert_string_equal(plan_text(f), rows[i].plan);
+		assert_int_equal(f->plan.n_skipped, rows[i].skipped);
+		if (rows[i].skipped)
+			assert_string_equal(f->plan.skipped[0].reason,
+			                    "the budget is used up");
+	}
+	/* What did not fit was no model to go on from. */
+	use_chain(&own, &big, &far);
+	f->request.n_tools = 1;
+	make_plan(f, 0);
+	cn_plan_degrade(&f->plan, 1);
+	assert_string_equal(plan_text(f), "far:o");
+	f->request.n_tools = 0;
+	use_chain(&big, NULL, NULL);
+	make_plan(f, 0);
+	cn_plan_degrade(&f->plan, 1);
+	assert_string_equal(plan_text(f), "big:k1 big:k2");
+}
+
 static void keys_stand_in_the_order_of_rotate(void **state)
 {
 	struct fixture *f = *state;
@@ -245,6 +284,7 @@ int main(void)
 	    T(the_first_route_wins_and_none_is_an_error),
 	    T(a_routes_own_models_and_fallback_are_used),
 	    T(models_that_do_not_fit_are_skipped_with_a_reason),
+	    T(a_used_up_budget_leaves_the_first_models_out),
 	    T(an_estimate_alone_does_not_refuse_a_request),
 	    T(keys_stand_in_the_order_of_rotate),
 	};

@@ -225,6 +225,37 @@ static void a_session_is_found_by_a_unique_beginning(void **state)
 	fixture_end(&f);
 }
 
+static void turns_since_a_time_are_found_in_every_session(void **state)
+{
+	static const struct {
+		uint64_t since;
+		size_t turns;
+	} cases[] = {{0, 6}, {10, 6}, {11, 5}, {20, 3}, {21, 2}, {31, 0}};
+	struct fixture f;
+	struct talk talks[] = {{.owner = "anna", .session = "aaa-1"},
+	                       {.owner = "anna", .session = "aab-2"},
+	                       {.owner = "bert", .session = "aaa-1"}};
+
+	(void)state;
+	fixture_place(&f, "/tmp");
+	fixture_up(&f);
+	for (size_t i = 0; i < 3; i++)
+		assert_true(submit_and_wait(f.s, talk_turn(&talks[i], &f.keys, 10 + i)));
+	assert_true(submit_and_wait(f.s, talk_turn(&talks[0], &f.keys, 20)));
+	assert_true(submit_and_wait(f.s, talk_turn(&talks[2], &f.keys, 30)));
+	assert_true(submit_and_wait(f.s, talk_turn(&talks[2], &f.keys, 29)));
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		size_t turns = 0;
+
+		assert_int_equal(0, cn_store_turns_since(f.s, cases[i].since, on_any_turn,
+		                                         &turns, NULL));
+		if (turns != cases[i].turns)
+			fail_msg("since %d: want %zu, got %zu", (int)cases[i].since,
+			         cases[i].turns, turns);
+	}
+	fixture_end(&f);
+}
+
 /* ---- tokens, provenance, generation ---- */
 
 struct tokens {
@@ -447,6 +478,7 @@ int main(void)
 	    cmocka_unit_test(what_comes_together_is_committed_together),
 	    cmocka_unit_test(sessions_are_listed_newest_first),
 	    cmocka_unit_test(a_session_is_found_by_a_unique_beginning),
+	    cmocka_unit_test(turns_since_a_time_are_found_in_every_session),
 	    cmocka_unit_test(tokens_are_kept_by_hash_and_removed_by_name),
 	    cmocka_unit_test(provenance_names_the_model_that_signed),
 	    cmocka_unit_test(the_vault_generation_is_read_before_anything_is_open),
