@@ -185,10 +185,16 @@ static void on_end(void *self, const struct cn_outcome *outcome);
 /* The splice begins anew, or goes on; a phrase when it cannot. */
 static const char *begin_splice(struct cn_turn *t)
 {
+	/* The request to go on quotes what was given, as JSON and in copies. */
+	size_t bytes = 4 * cn_splice_held(t->splice);
+
 	if (!cn_splice_committed(t->splice)) {
 		cn_splice_begin(t->splice, cn_turn__author(t));
 		return NULL;
 	}
+	if (!cn_charge_take(&t->worker->shared->charge, bytes))
+		return "the memory budget is used up";
+	t->resume_bytes += bytes;
 	return cn_splice_continue(t->splice, cn_turn__author(t), cn_turn__how(t))
 	           ? NULL
 	           : "the memory budget is used up";
@@ -519,6 +525,9 @@ static void on_tried(struct cn_turn *t, struct cn_outcome *o)
 {
 	bool content = cn_splice_proved(t->splice, 0);
 
+	/* All of it was said: what came after that is no matter. */
+	if (content && cn_splice_fate(t->splice) == CN_FATE_END)
+		o->class = CN_CLASS_OK;
 	if (o->class == CN_CLASS_OK) {
 		cn_turn__judge(t, o);
 		/* What was cut by a limit is gone on with, not thrown away. */

@@ -85,6 +85,7 @@ struct cn_turn {
 
 	struct cn_plan resume; /* in arena: who of the plan may go on; from CONTINUING on */
 	unsigned resumes_left; /* only ever counts down */
+	size_t resume_bytes;   /* charged for the requests to go on */
 	bool same_goes_on;     /* the last candidate does: its answer was cut, not bad */
 
 	struct cn_splice *splice;             /* owned; what the client has been told */
