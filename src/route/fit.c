@@ -7,8 +7,18 @@
  */
 #include "route_impl.h"
 
+uint64_t cn_fit__window(const struct cn_model *m, const struct cn_health *h)
+{
+	struct cn_candidate c = {m, NULL}; /* lessons are about models */
+	struct cn_learned learned = cn_health_learned(h, &c);
+
+	return learned.window && (!m->context || learned.window < m->context)
+	           ? learned.window
+	           : m->context;
+}
+
 const char *cn_fit__reason(const struct cn_model *m, const struct cn_request *r,
-                           bool within_error, bool *retsize)
+                           uint64_t window, bool within_error, bool *retsize)
 {
 	uint64_t estimate = r->estimate;
 
@@ -16,7 +26,7 @@ const char *cn_fit__reason(const struct cn_model *m, const struct cn_request *r,
 	/* Estimates are rather above than below the truth; as a last resort that counts. */
 	if (within_error)
 		estimate -= estimate / (CN_ESTIMATE_EXCESS + 1);
-	if (m->context && estimate > m->context)
+	if (window && estimate > window)
 		return "window too small";
 	if (m->max_body && r->body.n > m->max_body)
 		return "body too large";

@@ -510,7 +510,7 @@ static uint64_t fail(struct cn_health *h, const struct cn_candidate *c,
 
 struct cn_learned cn_health_learned(const struct cn_health *h, const struct cn_candidate *c)
 {
-	return cn_lessons__of(h->lessons, c);
+	return cn_lessons__of(h ? h->lessons : NULL, c);
 }
 
 uint64_t cn_health_report(struct cn_health *h, const struct cn_candidate *c,

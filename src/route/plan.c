@@ -69,7 +69,8 @@ static void fill(struct cn_arena *a, struct cn_plan *p,
 	for (size_t i = 0; i < p->chain->n_models; i++) {
 		const struct cn_model *m = models[i];
 		bool size;
-		const char *why = cn_fit__reason(m, r, order->within_error, &size);
+		const char *why =
+		    cn_fit__reason(m, r, cn_fit__window(m, h), order->within_error, &size);
 
 		if (!why && only && m->backend != only) {
 			why = r->server_tools ? "the provider's own tools run once"
@@ -114,8 +115,8 @@ int cn_plan_make(struct cn_arena *a, const struct cn_policy *p,
 	plan.once = in->request->server_tools;
 	for (size_t i = 0; i < chain->n_models; i++) {
 		most += models[i]->backend->n_keys;
-		if (models[i]->context > plan.largest_window)
-			plan.largest_window = models[i]->context;
+		if (cn_fit__window(models[i], h) > plan.largest_window)
+			plan.largest_window = cn_fit__window(models[i], h);
 	}
 	plan.candidates = cn_arena_alloc(a, (most + 1) * sizeof(*plan.candidates));
 	plan.skipped = cn_arena_alloc(a, (chain->n_models + 1) * sizeof(*plan.skipped));

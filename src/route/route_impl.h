@@ -139,9 +139,11 @@ struct cn_view cn_hint__field(const struct cn_complaint *c);
 
 /* ---- fit.c ---- */
 
+/* The model's window, of the policy or as it said itself; 0: not known. */
+uint64_t cn_fit__window(const struct cn_model *m, const struct cn_health *h);
 /* Why the model cannot take the request; NULL: it can.  *retsize: for its size. */
 const char *cn_fit__reason(const struct cn_model *m, const struct cn_request *r,
-                           bool within_error, bool *retsize);
+                           uint64_t window, bool within_error, bool *retsize);
 
 /* ---- plan.c ---- */
 

@@ -672,9 +672,37 @@ static void the_table_is_bounded_and_keeps_what_matters(void **state)
 
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+/* ---- lessons ---- */
+
+static void what_a_model_says_of_itself_is_remembered(void **state)
+{
+	struct cn_health *h = *state;
+	struct cn_outcome window = {.class = CN_CLASS_CONTEXT_OVERFLOW, .window = 131072};
+	struct cn_outcome larger = {.class = CN_CLASS_CONTEXT_OVERFLOW, .window = 200000};
+	struct cn_outcome ceiling = {.class = CN_CLASS_OUTPUT_CEILING, .limit = 8192};
+	struct cn_outcome prefill = {.class = CN_CLASS_INVALID_REQUEST,
+	                             .repair = CN_REPAIR_PREFILL};
+	struct cn_model known = {.name = "big", .backend = &cloud, .context = 100000};
+
+	assert_int_equal(cn_health_learned(h, &big1).window, 0);
+	(void)cn_health_report(h, &big1, &window, NOW);
+	(void)cn_health_report(h, &big1, &larger, NOW);
+	(void)cn_health_report(h, &big1, &ceiling, NOW);
+	(void)cn_health_report(h, &big1, &prefill, NOW);
+	/* Of the model, whatever the key; the smallest figure counts. */
+	assert_int_equal(cn_health_learned(h, &big2).window, 131072);
+	assert_int_equal(cn_health_learned(h, &big2).ceiling, 8192);
+	assert_true(cn_health_learned(h, &big2).no_prefill);
+	assert_false(cn_health_learned(h, &small1).no_prefill);
+	assert_int_equal(cn_fit__window(&big, h), 131072);
+	assert_int_equal(cn_fit__window(&known, h), 100000);
+	assert_int_equal(cn_fit__window(&small, h), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    T(what_a_model_says_of_itself_is_remembered),
 	    T(s1_lengths_of_cooldowns),
 	    T(s1_scopes_of_cooldowns),
 	    T(the_scope_of_the_outcome_goes_before_that_of_the_class),
