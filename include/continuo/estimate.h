@@ -8,6 +8,18 @@
 
 #include "continuo/message.h"
 
-uint64_t cn_estimate_request(const struct cn_request *r);
+/* What an ear has heard so far.  Start from {0}. */
+struct cn_estimate {
+	struct cn_view key;  /* raw: of the member being read; borrowed from the body */
+	struct cn_view type; /* the last value of a "type"; borrowed from the body */
+	enum cn_request_part part;
+	uint64_t weight[CN_PART_TOOLS + 1]; /* of each part */
+	uint64_t messages;
+};
+
+/* For cn_request_read(); e hears what is read. */
+struct cn_request_ear cn_estimate_ear(struct cn_estimate *e);
+/* The input tokens of r, which e has heard. */
+uint64_t cn_estimate_tokens(const struct cn_estimate *e, const struct cn_request *r);
 
 #endif

@@ -37,12 +37,14 @@ static struct cn_view first_message_session(const struct cn_reading *r)
 
 int cn_reading__run(struct cn_reading *r, struct cn_error *reterr)
 {
-	int bad = cn_request_read(r->arena, r->body, &r->ids, r->req, reterr);
+	struct cn_estimate estimate = {0};
+	struct cn_request_ear ear = cn_estimate_ear(&estimate);
+	int bad = cn_request_read(r->arena, r->body, &r->ids, &ear, r->req, reterr);
 
 	if (bad)
 		return bad;
 	if (r->req->session.n == 0)
 		r->req->session = first_message_session(r);
-	r->req->estimate = cn_estimate_request(r->req);
+	r->req->estimate = cn_estimate_tokens(&estimate, r->req);
 	return 0;
 }

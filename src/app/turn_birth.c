@@ -230,41 +230,40 @@ static void lookup_after(uv_work_t *work, int status)
 		cn_turn__free(t);
 }
 
+/* Notes a block's origin when the table does not know it; cap: of the ids. */
+static void note_unknown(struct cn_turn *t, struct lookup *l, struct cn_view block,
+                         size_t *cap)
+{
+	struct cn_hash id;
+	char model[CN_ORIGIN_MAX];
+
+	if (!cn_turn__origin(t, cn_json_root(block), &id) ||
+	    cn_provenance__get(t->worker->shared->provenance, &id, model))
+		return;
+	if (l->n == *cap) {
+		*cap = *cap ? 2 * *cap : 16;
+		l->ids = cn_realloc(l->ids, *cap * sizeof(struct cn_hash));
+	}
+	l->ids[l->n++] = id;
+}
+
 /* Collects origins (of thinking, of calls) that the table does not know. */
 static void collect_unknown(struct cn_turn *t, struct lookup *l)
 {
 	size_t cap = 0;
 
-	for (struct cn_json_iter m = cn_json_iter(t->req.messages); cn_json_next(&m);) {
-		struct cn_json content = cn_json_get(m.value, "content");
-
-		if (!cn_json_is(cn_json_get(m.value, "role"), "assistant"))
-			continue;
-		for (struct cn_json_iter b = cn_json_iter(content); cn_json_next(&b);) {
-			struct cn_hash id;
-			char model[CN_ORIGIN_MAX];
-
-			if (!cn_turn__origin(t, b.value, &id) ||
-			    cn_provenance__get(t->worker->shared->provenance, &id, model))
-				continue;
-			if (l->n == cap) {
-				cap = cap ? 2 * cap : 16;
-				l->ids = cn_realloc(l->ids, cap * sizeof(struct cn_hash));
-			}
-			l->ids[l->n++] = id;
-		}
-	}
+	for (size_t i = 0; i < t->req.n_thoughts; i++)
+		note_unknown(t, l, t->req.thoughts[i].block, &cap);
+	for (size_t i = 0; i < t->req.n_calls; i++)
+		note_unknown(t, l, t->req.calls[i].block, &cap);
 }
 
 static bool look_up(struct cn_turn *t)
 {
-	struct cn_view raw = t->req.messages.raw;
 	struct lookup *l;
 
-	/* Most conversations have nothing to look at: a scan says so. */
-	if (!t->worker->shared->store ||
-	    (cn_view_find(raw, CN_VIEW("thinking\""), 0) == SIZE_MAX &&
-	     cn_view_find(raw, CN_VIEW(CN_ID_TOOL_OURS), 0) == SIZE_MAX))
+	/* Most conversations have nothing to look at. */
+	if (!t->worker->shared->store || t->req.n_thoughts + t->req.n_calls == 0)
 		return false;
 	l = cn_zalloc(sizeof(*l));
 	collect_unknown(t, l);

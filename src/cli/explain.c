@@ -126,6 +126,8 @@ static int request_of(struct subject *s, const char *path, struct cn_error *rete
 	    .agent = header_of(s, "x-claude-code-agent-id"),
 	    .parent_agent = header_of(s, "x-claude-code-parent-agent-id"),
 	};
+	struct cn_estimate estimate = {0};
+	struct cn_request_ear ear = cn_estimate_ear(&estimate);
 	int bad = 0;
 
 	*r = (struct cn_request){.model = CN_VIEW("claude-opus-5-5"),
@@ -136,11 +138,11 @@ static int request_of(struct subject *s, const char *path, struct cn_error *rete
 	if (path) {
 		bad = read_body(path, &s->body, reterr);
 		if (!bad)
-			bad = cn_request_read(s->arena, cn_buf_view(&s->body), &ids, r,
-			                      reterr);
+			bad = cn_request_read(s->arena, cn_buf_view(&s->body), &ids, &ear,
+			                      r, reterr);
 		if (bad)
 			return bad;
-		r->estimate = cn_estimate_request(r);
+		r->estimate = cn_estimate_tokens(&estimate, r);
 	}
 	if (o->model)
 		r->model = cn_view_str(o->model);

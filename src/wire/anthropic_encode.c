@@ -6,8 +6,6 @@
 
 #include "wire_impl.h"
 
-#include "continuo/ids.h"
-
 static struct cn_view json_string(struct cn_arena *a, struct cn_view text)
 {
 	CN_AUTO(cn_buf) b = {0};
@@ -99,22 +97,14 @@ static void add_whole(struct cn_arena *a, struct wholes *ws, struct cn_view whol
 	ws->v[ws->n++] = whole;
 }
 
-/* The thinking blocks of one message that must go; true: nothing else is in it. */
-static bool collect_unwanted(struct cn_arena *a, const struct cn_anthropic_edit *edit,
-                             struct cn_json content, struct wholes *ret)
+/* Whether the array has as many elements as are to go. */
+static bool is_all(struct cn_json content, size_t n)
 {
 	size_t blocks = 0;
 
-	ret->n = 0;
-	for (struct cn_json_iter it = cn_json_iter(content); cn_json_next(&it); blocks++) {
-		struct cn_json type = cn_json_get(it.value, "type");
-
-		if ((cn_json_is(type, "thinking") ||
-		     cn_json_is(type, "redacted_thinking")) &&
-		    edit->drop_thinking(edit->self, it.value.raw))
-			add_whole(a, ret, it.whole);
-	}
-	return ret->n > 0 && ret->n == blocks;
+	for (struct cn_json_iter it = cn_json_iter(content); cn_json_next(&it);)
+		blocks++;
+	return blocks == n;
 }
 
 static void drop_thinking(struct cn_arena *a, struct cn_patches *ps,
@@ -122,18 +112,18 @@ static void drop_thinking(struct cn_arena *a, struct cn_patches *ps,
 {
 	struct wholes blocks = {0}, messages = {0};
 
-	/* One scan says whether there is anything to look at. */
-	if (cn_view_find(r->messages.raw, CN_VIEW("thinking\""), 0) == SIZE_MAX)
-		return;
-	for (struct cn_json_iter it = cn_json_iter(r->messages); cn_json_next(&it);) {
-		struct cn_json content = cn_json_get(it.value, "content");
+	for (size_t i = 0; i < r->n_thoughts;) {
+		const struct cn_thought *first = &r->thoughts[i];
+		struct cn_json content = {first->content, CN_JSON_ARRAY};
 
-		if (content.kind != CN_JSON_ARRAY ||
-		    !cn_json_is(cn_json_get(it.value, "role"), "assistant"))
-			continue;
+		blocks.n = 0;
+		for (; i < r->n_thoughts && r->thoughts[i].message.p == first->message.p;
+		     i++)
+			if (edit->drop_thinking(edit->self, r->thoughts[i].block))
+				add_whole(a, &blocks, r->thoughts[i].block);
 		/* Backends refuse empty messages: one that holds nothing else goes. */
-		if (collect_unwanted(a, edit, content, &blocks))
-			add_whole(a, &messages, it.whole);
+		if (blocks.n && is_all(content, blocks.n))
+			add_whole(a, &messages, first->message);
 		else
 			cn_patch_remove(ps, r->body, content, blocks.v, blocks.n);
 	}
@@ -142,31 +132,16 @@ static void drop_thinking(struct cn_arena *a, struct cn_patches *ps,
 
 /* ---- ids of calls ---- */
 
-static void map_id(struct cn_arena *a, struct cn_patches *ps, const struct cn_request *r,
-                   const struct cn_anthropic_edit *edit, struct cn_json id)
-{
-	struct cn_view text = cn_json_text(a, id), theirs;
-
-	if (id.kind == CN_JSON_STRING && cn_view_starts(text, CN_VIEW(CN_ID_TOOL_OURS)) &&
-	    edit->call_id(edit->self, text, &theirs))
-		cn_patch_replace(ps, r->body, id.raw, json_string(a, theirs));
-}
-
 static void map_ids(struct cn_arena *a, struct cn_patches *ps, const struct cn_request *r,
                     const struct cn_anthropic_edit *edit)
 {
-	if (cn_view_find(r->messages.raw, CN_VIEW(CN_ID_TOOL_OURS), 0) == SIZE_MAX)
-		return;
-	for (struct cn_json_iter m = cn_json_iter(r->messages); cn_json_next(&m);)
-		for (struct cn_json_iter b = cn_json_iter(cn_json_get(m.value, "content"));
-		     cn_json_next(&b);) {
-			struct cn_json type = cn_json_get(b.value, "type");
+	for (size_t i = 0; i < r->n_calls; i++) {
+		struct cn_json id = r->calls[i].id;
+		struct cn_view theirs;
 
-			if (cn_json_is(type, "tool_use"))
-				map_id(a, ps, r, edit, cn_json_get(b.value, "id"));
-			else if (cn_json_is(type, "tool_result"))
-				map_id(a, ps, r, edit, cn_json_get(b.value, "tool_use_id"));
-		}
+		if (edit->call_id(edit->self, cn_json_text(a, id), &theirs))
+			cn_patch_replace(ps, r->body, id.raw, json_string(a, theirs));
+	}
 }
 
 struct cn_slices cn_anthropic_encode_request(struct cn_arena *a, const struct cn_request *r,

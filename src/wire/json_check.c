@@ -2,329 +2,271 @@
  * Whether bytes from a peer are one well-formed JSON value within our limits.
  *
  * One pass, no recursion, no memory: a stack of bits says whether each open level is an
- * object. It runs on every request and every event before any parser, so plain bytes of
- * strings are skipped sixteen at a time where the machine can.  Pure.
+ * object.  It runs on every request and every event before any parser.  A reader that needs
+ * to know where it is steps into the outer levels itself (cn_wire__enter) and so needs no
+ * second pass.  Pure.
  */
 #include "wire_impl.h"
 
 #include <string.h>
 
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
-
-/* Bytes that end a run inside a string: '"', '\\', control bytes and the start of UTF-8. */
-const char *cn_wire__plain(const char *p, const char *end)
+static bool fail(struct cn_wire__walk *w, const char *what)
 {
-#ifdef __SSE2__
-	while (end - p >= 16) {
-		__m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
-		__m128i quote = _mm_cmpeq_epi8(v, _mm_set1_epi8('"'));
-		__m128i slash = _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'));
-		/* Signed: bytes above 127 are negative and count as below a space. */
-		__m128i low = _mm_cmplt_epi8(v, _mm_set1_epi8(' '));
-		int mask = _mm_movemask_epi8(_mm_or_si128(_mm_or_si128(quote, slash), low));
-
-		if (mask)
-			return p + __builtin_ctz((unsigned)mask);
-		p += 16;
-	}
-#endif
-	while (p < end && *p != '"' && *p != '\\' && (signed char)*p >= ' ')
-		p++;
-	return p;
-}
-
-/* The length of the UTF-8 sequence at p (no surrogates, no overlong forms), or 0. */
-static size_t utf8_length(const unsigned char *p, size_t n)
-{
-	unsigned c = p[0];
-	size_t len = c < 0x80   ? 1
-	             : c < 0xc2 ? 0
-	             : c < 0xe0 ? 2
-	             : c < 0xf0 ? 3
-	             : c < 0xf5 ? 4
-	                        : 0;
-
-	if (len == 0 || len > n)
-		return 0;
-	for (size_t i = 1; i < len; i++)
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-	if ((c == 0xe0 && p[1] < 0xa0) || (c == 0xed && p[1] > 0x9f) ||
-	    (c == 0xf0 && p[1] < 0x90) || (c == 0xf4 && p[1] > 0x8f))
-		return 0;
-	return len;
-}
-
-size_t cn_wire__utf8_length(const char *p, size_t n)
-{
-	return utf8_length((const unsigned char *)p, n);
-}
-
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c = (char)(c | 0x20);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* Four hex digits at p, or -1. */
-long cn_wire__hex4(const char *p, const char *end)
-{
-	long v = 0;
-
-	if (end - p < 4)
-		return -1;
-	for (int i = 0; i < 4; i++) {
-		int d = hex_digit(p[i]);
-
-		if (d < 0)
-			return -1;
-		v = v * 16 + d;
-	}
-	return v;
-}
-
-struct checker {
-	const char *p, *end;
-	const char *wrong;                       /* NULL: nothing yet */
-	uint64_t object[CN_JSON_MAX_DEPTH / 64]; /* bit: that level is an object */
-	uint32_t keys[CN_JSON_MAX_DEPTH];
-	unsigned depth;
-};
-
-static bool fail(struct checker *c, const char *what)
-{
-	if (!c->wrong)
-		c->wrong = what;
+	if (!w->wrong)
+		w->wrong = what;
 	return false;
 }
 
-static void skip_space(struct checker *c)
+static inline void skip_space(struct cn_wire__walk *w)
 {
-	while (c->p < c->end &&
-	       (*c->p == ' ' || *c->p == '\n' || *c->p == '\r' || *c->p == '\t'))
-		c->p++;
+	while (w->p < w->end &&
+	       (*w->p == ' ' || *w->p == '\n' || *w->p == '\r' || *w->p == '\t'))
+		w->p++;
 }
 
-/* After the backslash.  A high surrogate must be followed by a low one. */
-static bool check_escape(struct checker *c)
+static bool digits(struct cn_wire__walk *w)
 {
-	static const char known[] = {'"', '\\', '/', 'b', 'f', 'n', 'r', 't'};
-	long v;
+	const char *from = w->p;
 
-	if (c->p == c->end)
-		return fail(c, "the text ends inside a string");
-	if (*c->p != 'u') {
-		if (!memchr(known, *c->p, sizeof(known)))
-			return fail(c, "an unknown escape in a string");
-		c->p++;
-		return true;
+	while (w->p < w->end && *w->p >= '0' && *w->p <= '9')
+		w->p++;
+	return w->p > from;
+}
+
+static bool check_number(struct cn_wire__walk *w)
+{
+	if (*w->p == '-')
+		w->p++;
+	if (w->p < w->end && *w->p == '0')
+		w->p++;
+	else if (!digits(w))
+		return fail(w, "a number without digits");
+	if (w->p < w->end && *w->p == '.') {
+		w->p++;
+		if (!digits(w))
+			return fail(w, "a number that ends in a point");
 	}
-	v = cn_wire__hex4(++c->p, c->end);
-	if (v < 0)
-		return fail(c, "\\u without four hex digits");
-	c->p += 4;
-	if (v >= 0xdc00 && v <= 0xdfff)
-		return fail(c, "a low surrogate alone");
-	if (v < 0xd800 || v > 0xdbff)
-		return true;
-	if (c->end - c->p < 6 || c->p[0] != '\\' || c->p[1] != 'u')
-		return fail(c, "a high surrogate alone");
-	v = cn_wire__hex4(c->p + 2, c->end);
-	if (v < 0xdc00 || v > 0xdfff)
-		return fail(c, "a high surrogate alone");
-	c->p += 6;
-	return true;
-}
-
-/* At the opening quote; leaves p behind the closing one. */
-static bool check_string(struct checker *c)
-{
-	size_t n;
-
-	c->p++;
-	for (;;) {
-		c->p = cn_wire__plain(c->p, c->end);
-		if (c->p == c->end)
-			return fail(c, "the text ends inside a string");
-		if (*c->p == '"') {
-			c->p++;
-			return true;
-		}
-		if (*c->p == '\\') {
-			c->p++;
-			if (!check_escape(c))
-				return false;
-			continue;
-		}
-		if ((unsigned char)*c->p < 0x20)
-			return fail(c, "a control byte in a string");
-		n = cn_wire__utf8_length(c->p, (size_t)(c->end - c->p));
-		if (!n)
-			return fail(c, "bytes that are no UTF-8");
-		c->p += n;
-	}
-}
-
-static bool digits(struct checker *c)
-{
-	const char *from = c->p;
-
-	while (c->p < c->end && *c->p >= '0' && *c->p <= '9')
-		c->p++;
-	return c->p > from;
-}
-
-static bool check_number(struct checker *c)
-{
-	if (*c->p == '-')
-		c->p++;
-	if (c->p < c->end && *c->p == '0')
-		c->p++;
-	else if (!digits(c))
-		return fail(c, "a number without digits");
-	if (c->p < c->end && *c->p == '.') {
-		c->p++;
-		if (!digits(c))
-			return fail(c, "a number that ends in a point");
-	}
-	if (c->p < c->end && (*c->p == 'e' || *c->p == 'E')) {
-		c->p++;
-		if (c->p < c->end && (*c->p == '+' || *c->p == '-'))
-			c->p++;
-		if (!digits(c))
-			return fail(c, "a number without its exponent");
+	if (w->p < w->end && (*w->p == 'e' || *w->p == 'E')) {
+		w->p++;
+		if (w->p < w->end && (*w->p == '+' || *w->p == '-'))
+			w->p++;
+		if (!digits(w))
+			return fail(w, "a number without its exponent");
 	}
 	return true;
 }
 
-static bool check_word(struct checker *c, const char *word, size_t n)
+static bool check_word(struct cn_wire__walk *w, const char *word, size_t n)
 {
-	if ((size_t)(c->end - c->p) < n || memcmp(c->p, word, n) != 0)
-		return fail(c, "neither a value nor its end");
-	c->p += n;
+	if ((size_t)(w->end - w->p) < n || memcmp(w->p, word, n) != 0)
+		return fail(w, "neither a value nor its end");
+	w->p += n;
 	return true;
 }
 
-static bool check_scalar(struct checker *c)
+static bool check_text(struct cn_wire__walk *w)
 {
-	switch (*c->p) {
-	case '"':
-		return check_string(c);
-	case 't':
-		return check_word(c, "true", 4);
-	case 'f':
-		return check_word(c, "false", 5);
-	case 'n':
-		return check_word(c, "null", 4);
-	default:
-		if (*c->p == '-' || (*c->p >= '0' && *c->p <= '9'))
-			return check_number(c);
-		return fail(c, "neither a value nor its end");
-	}
-}
+	const char *from = w->p + 1;
 
-static bool in_object(const struct checker *c)
-{
-	unsigned level = c->depth - 1;
-
-	return c->object[level / 64] >> (level % 64) & 1;
-}
-
-static bool open_level(struct checker *c, bool object)
-{
-	uint64_t bit = (uint64_t)1 << (c->depth % 64);
-
-	if (c->depth == CN_JSON_MAX_DEPTH)
-		return fail(c, "nested deeper than 128 levels");
-	if (object)
-		c->object[c->depth / 64] |= bit;
-	else
-		c->object[c->depth / 64] &= ~bit;
-	c->keys[c->depth++] = 0;
-	c->p++;
-	return true;
-}
-
-/* A key and its colon; p is at the value then. */
-static bool check_key(struct checker *c)
-{
-	skip_space(c);
-	if (c->p == c->end || *c->p != '"')
-		return fail(c, "a key is missing");
-	if (++c->keys[c->depth - 1] > CN_JSON_MAX_KEYS)
-		return fail(c, "more than 10000 keys in an object");
-	if (!check_string(c))
+	if (!cn_wire__check_string(w))
 		return false;
-	skip_space(c);
-	if (c->p == c->end || *c->p != ':')
-		return fail(c, "a colon is missing");
-	c->p++;
+	if (w->ear)
+		w->ear->on_text(w->ear->self, cn_view(from, (size_t)(w->p - from) - 1));
 	return true;
 }
 
-/* After a value: commas and closing brackets up to the next value, or the end of all. */
-static bool after_value(struct checker *c, bool *retmore)
+static bool check_scalar(struct cn_wire__walk *w)
 {
+	bool ok;
+
+	switch (*w->p) {
+	case '"':
+		return check_text(w);
+	case 't':
+		ok = check_word(w, "true", 4);
+		break;
+	case 'f':
+		ok = check_word(w, "false", 5);
+		break;
+	case 'n':
+		ok = check_word(w, "null", 4);
+		break;
+	default:
+		if (*w->p != '-' && (*w->p < '0' || *w->p > '9'))
+			return fail(w, "neither a value nor its end");
+		ok = check_number(w);
+	}
+	if (ok && w->ear)
+		w->ear->on_scalar(w->ear->self);
+	return ok;
+}
+
+static bool in_object(const struct cn_wire__walk *w)
+{
+	unsigned level = w->depth - 1;
+
+	return w->object[level / 64] >> (level % 64) & 1;
+}
+
+static bool open_level(struct cn_wire__walk *w, bool object)
+{
+	uint64_t bit = (uint64_t)1 << (w->depth % 64);
+
+	if (w->depth == CN_JSON_MAX_DEPTH)
+		return fail(w, "nested deeper than 128 levels");
+	if (object)
+		w->object[w->depth / 64] |= bit;
+	else
+		w->object[w->depth / 64] &= ~bit;
+	w->parts[w->depth++] = 0;
+	w->p++;
+	return true;
+}
+
+/* A key and its colon; p is behind them then. */
+static bool check_key(struct cn_wire__walk *w, struct cn_view *ret)
+{
+	skip_space(w);
+	if (w->p == w->end || *w->p != '"')
+		return fail(w, "a key is missing");
+	if (++w->parts[w->depth - 1] > CN_JSON_MAX_KEYS)
+		return fail(w, "more than 10000 keys in an object");
+	ret->p = w->p + 1;
+	if (!cn_wire__check_string(w))
+		return false;
+	ret->n = (size_t)(w->p - ret->p) - 1;
+	if (w->ear)
+		w->ear->on_key(w->ear->self, *ret);
+	skip_space(w);
+	if (w->p == w->end || *w->p != ':')
+		return fail(w, "a colon is missing");
+	w->p++;
+	return true;
+}
+
+/* After a value: commas and closing brackets up to the next value, or the end of the one
+ * that began on the floor. */
+static bool after_value(struct cn_wire__walk *w, bool *retmore)
+{
+	struct cn_view key;
+
 	for (;;) {
-		if (c->depth == 0) {
+		if (w->depth == w->floor) {
 			*retmore = false;
 			return true;
 		}
-		skip_space(c);
-		if (c->p == c->end)
-			return fail(c, "the text ends too early");
-		if (*c->p == ',') {
-			c->p++;
+		skip_space(w);
+		if (w->p == w->end)
+			return fail(w, "the text ends too early");
+		if (*w->p == ',') {
+			w->p++;
 			*retmore = true;
-			return in_object(c) ? check_key(c) : true;
+			return in_object(w) ? check_key(w, &key) : true;
 		}
-		if (*c->p != (in_object(c) ? '}' : ']'))
-			return fail(c, "a comma or a closing bracket is missing");
-		c->p++;
-		c->depth--;
+		if (*w->p != (in_object(w) ? '}' : ']'))
+			return fail(w, "a comma or a closing bracket is missing");
+		w->p++;
+		w->depth--;
 	}
 }
 
 /* One value up to where it either ended or opened a level that is not empty. */
-static bool check_value(struct checker *c, bool *retmore)
+static bool check_value(struct cn_wire__walk *w, bool *retmore)
+{
+	struct cn_view key;
+	bool object;
+
+	skip_space(w);
+	if (w->p == w->end)
+		return fail(w, "the text ends too early");
+	if (*w->p != '{' && *w->p != '[')
+		return check_scalar(w) && after_value(w, retmore);
+	object = *w->p == '{';
+	if (!open_level(w, object))
+		return false;
+	skip_space(w);
+	if (w->p < w->end && *w->p == (object ? '}' : ']')) {
+		w->p++;
+		w->depth--;
+		return after_value(w, retmore);
+	}
+	*retmore = true;
+	return object ? check_key(w, &key) : true;
+}
+
+void cn_wire__space(struct cn_wire__walk *w)
+{
+	skip_space(w);
+}
+
+bool cn_wire__value(struct cn_wire__walk *w, struct cn_json *ret)
+{
+	bool more = true, ok = !w->wrong;
+	const char *from;
+
+	w->floor = w->depth;
+	skip_space(w);
+	from = w->p;
+	while (more && ok)
+		ok = check_value(w, &more);
+	if (!ok)
+		return false;
+	ret->raw = cn_view(from, (size_t)(w->p - from));
+	ret->kind = cn_wire__kind(*from);
+	return true;
+}
+
+bool cn_wire__enter(struct cn_wire__walk *w)
+{
+	return !w->wrong && open_level(w, *w->p == '{');
+}
+
+bool cn_wire__next(struct cn_wire__walk *w, struct cn_view *retkey)
 {
 	bool object;
 
-	skip_space(c);
-	if (c->p == c->end)
-		return fail(c, "the text ends too early");
-	if (*c->p != '{' && *c->p != '[')
-		return check_scalar(c) && after_value(c, retmore);
-	object = *c->p == '{';
-	if (!open_level(c, object))
+	*retkey = (struct cn_view){NULL, 0};
+	if (w->wrong)
 		return false;
-	skip_space(c);
-	if (c->p < c->end && *c->p == (object ? '}' : ']')) {
-		c->p++;
-		c->depth--;
-		return after_value(c, retmore);
+	object = in_object(w);
+	skip_space(w);
+	if (w->p == w->end)
+		return fail(w, "the text ends too early");
+	if (*w->p == (object ? '}' : ']')) {
+		w->p++;
+		w->depth--;
+		return false;
 	}
-	*retmore = true;
-	return object ? check_key(c) : true;
+	if (w->parts[w->depth - 1] > 0) {
+		if (*w->p != ',')
+			return fail(w, "a comma or a closing bracket is missing");
+		w->p++;
+	}
+	if (!object)
+		w->parts[w->depth - 1]++;
+	else if (!check_key(w, retkey))
+		return false;
+	skip_space(w);
+	return w->p < w->end || fail(w, "the text ends too early");
+}
+
+int cn_wire__finish(struct cn_wire__walk *w, struct cn_view text, struct cn_error *reterr)
+{
+	if (!w->wrong) {
+		skip_space(w);
+		if (w->p == w->end)
+			return 0;
+		(void)fail(w, "something follows the value");
+	}
+	return cn_fail(reterr, CN_E_INVALID, "not JSON we take: %s at byte %zu", w->wrong,
+	               text.p ? (size_t)(w->p - text.p) : 0);
 }
 
 int cn_json_check(struct cn_view text, struct cn_error *reterr)
 {
-	struct checker c = {.p = text.p, .end = text.p ? text.p + text.n : NULL};
-	bool more = true, ok = true;
+	struct cn_wire__walk w = {.p = text.p, .end = text.p ? text.p + text.n : NULL};
+	struct cn_json v;
 
-	while (more && ok)
-		ok = check_value(&c, &more);
-	if (ok) {
-		skip_space(&c);
-		ok = c.p == c.end || fail(&c, "something follows the value");
-	}
-	if (ok)
-		return 0;
-	return cn_fail(reterr, CN_E_INVALID, "not JSON we take: %s at byte %zu", c.wrong,
-	               text.p ? (size_t)(c.p - text.p) : 0);
+	(void)cn_wire__value(&w, &v); /* what is wrong stands in w */
+	return cn_wire__finish(&w, text, reterr);
 }

@@ -2,7 +2,7 @@
  * Walking checked JSON as bytes: where members and elements stand, without building
  * anything.
  *
- * Values are skipped, not parsed: strings by the sixteen bytes, the rest byte by byte.  On
+ * Values are skipped, not parsed: strings by lanes, the rest byte by byte.  On
  * text that was not checked the cursor stays inside it, but means nothing.  Pure.
  */
 #include "wire_impl.h"
@@ -16,26 +16,12 @@ static const char *skip_space(const char *p, const char *end)
 	return p;
 }
 
-/* From behind the opening quote to behind the closing one. */
-static const char *skip_string(const char *p, const char *end)
-{
-	while (p < end) {
-		p = cn_wire__plain(p, end);
-		if (p == end)
-			return end;
-		if (*p == '"')
-			return p + 1;
-		p += *p == '\\' ? 2 : 1;
-	}
-	return end;
-}
-
 static const char *skip_value(const char *p, const char *end)
 {
 	size_t depth = 0;
 
 	if (p < end && *p == '"')
-		return skip_string(p + 1, end);
+		return cn_wire__string_end(p + 1, end);
 	if (p < end && *p != '{' && *p != '[') {
 		while (p < end && !strchr(",]} \n\r\t", *p))
 			p++;
@@ -45,7 +31,7 @@ static const char *skip_value(const char *p, const char *end)
 		char ch = *p++;
 
 		if (ch == '"')
-			p = skip_string(p, end);
+			p = cn_wire__string_end(p, end);
 		else if (ch == '{' || ch == '[')
 			depth++;
 		else if ((ch == '}' || ch == ']') && --depth == 0)
@@ -54,7 +40,7 @@ static const char *skip_value(const char *p, const char *end)
 	return end;
 }
 
-static enum cn_json_kind kind_of(char c)
+enum cn_json_kind cn_wire__kind(char c)
 {
 	switch (c) {
 	case '{':
@@ -86,7 +72,7 @@ static struct cn_json value_at(const char *p, const char *end, const char **reta
 	if (*retafter > end)
 		*retafter = end;
 	v.raw.n = (size_t)(*retafter - p);
-	v.kind = kind_of(*p);
+	v.kind = cn_wire__kind(*p);
 	return v;
 }
 
@@ -128,7 +114,7 @@ bool cn_json_next(struct cn_json_iter *it)
 	it->whole.p = p;
 	it->key = (struct cn_view){NULL, 0};
 	if (it->object) {
-		after = *p == '"' ? skip_string(p + 1, it->end) : it->end;
+		after = *p == '"' ? cn_wire__string_end(p + 1, it->end) : it->end;
 		if (after > it->end)
 			after = it->end;
 		it->key = cn_view(p + 1, after - p >= 2 ? (size_t)(after - p) - 2 : 0);
@@ -256,15 +242,11 @@ struct cn_view cn_json_text(struct cn_arena *a, struct cn_json string)
 	return cn_view(out, n);
 }
 
-/* Whether the raw inside of a string says s. */
-static bool says(struct cn_view raw, struct cn_view s)
+bool cn_wire__says_escaped(struct cn_view raw, struct cn_view s)
 {
 	const char *p = raw.p, *end = raw.p + raw.n;
 	size_t at = 0;
 
-	if (raw.n == s.n)
-		return raw.n == 0 ||
-		       (memcmp(raw.p, s.p, raw.n) == 0 && !memchr(raw.p, '\\', raw.n));
 	/* Text with escapes is longer than what it says, and at most six times. */
 	if (raw.n < s.n || raw.n > 6 * s.n)
 		return false;
@@ -285,13 +267,12 @@ static bool says(struct cn_view raw, struct cn_view s)
 
 bool cn_json_is(struct cn_json string, const char *s)
 {
-	return string.kind == CN_JSON_STRING && string.raw.n >= 2 &&
-	       says(cn_view(string.raw.p + 1, string.raw.n - 2), cn_view_str(s));
+	return cn_wire__is(string, cn_view_str(s));
 }
 
 bool cn_json_key_is(struct cn_view key, const char *name)
 {
-	return says(key, cn_view_str(name));
+	return cn_wire__says(key, cn_view_str(name));
 }
 
 struct cn_json cn_json_get(struct cn_json object, const char *key)

@@ -20,10 +20,12 @@ static uint64_t estimate(struct cn_view body)
 	CN_AUTO(cn_arena) a = {0};
 	const struct cn_caller_ids nobody = {0};
 	struct cn_request r = {0};
+	struct cn_estimate e = {0};
+	struct cn_request_ear ear = cn_estimate_ear(&e);
 	struct cn_error err;
-	if (cn_request_read(&a, body, &nobody, &r, &err))
+	if (cn_request_read(&a, body, &nobody, &ear, &r, &err))
 		fail_msg("%s", err.message);
-	return cn_estimate_request(&r);
+	return cn_estimate_tokens(&e, &r);
 }
 
 /* A request of one user message with that content, raw JSON. */

@@ -307,6 +307,79 @@ static void many_removals_are_cheap(void **state)
 	assert_true(cn_view_ends(cn_buf_view(&got), CN_VIEW("1,1],\"a\":0,\"b\":2}")));
 }
 
+/* One string as the first of an array: judged as an independent parser does, and as long.
+ */
+static void check_one_string(size_t before, const char *piece, size_t behind)
+{
+	CN_AUTO(cn_buf) b = {0};
+	yyjson_doc *doc;
+	char *exact;
+	int bad;
+
+	cn_buf_add_str(&b, "[\"");
+	cn_buf_printf(&b, "%0*d%s%0*d\",0]", (int)before, 0, piece, (int)behind, 0);
+	/* The memory ends where the text does: a look behind it is found out. */
+	exact = cn_alloc(b.n);
+	memcpy(exact, b.p, b.n);
+	bad = cn_json_check(cn_view(exact, b.n), NULL);
+	doc = yyjson_read(b.p, b.n, 0);
+	if (!bad != !!doc)
+		fail_msg("we say %d of %.*s", bad, (int)b.n, b.p);
+	if (!bad) {
+		struct cn_json_iter it = cn_json_iter(cn_json_root(cn_view(exact, b.n)));
+
+		assert_true(cn_json_next(&it));
+		assert_int_equal(it.value.raw.n, b.n - 4);
+	}
+	/* Cut anywhere behind the piece it is no text, and the cursor stays inside. */
+	for (size_t n = b.n - behind - 4; n < b.n - 1; n += 1 + behind / 4) {
+		char *cut = cn_alloc(n);
+
+		memcpy(cut, exact, n);
+		assert_int_not_equal(cn_json_check(cn_view(cut, n), NULL), 0);
+		assert_true(cn_json_root(cn_view(cut, n)).raw.n <= n);
+		free(cut);
+	}
+	yyjson_doc_free(doc);
+	free(exact);
+}
+
+/* Whatever needs a look, at every place of a lane, of a block and of a text's end. */
+static void strings_end_where_they_end(void **state)
+{
+	static const char *const pieces[] = {
+	    "x",
+	    "\\n",
+	    "\\\\",
+	    "\\\"",
+	    "\\u00e9",
+	    "\\ud83d\\ude00",
+	    "\xc3\xa9",
+	    "\xe2\x82\xac",
+	    "\x7f",
+	    "\xf0\x9f\x98\x80",
+	    "\\n\\\"\\\\\\n",
+	    "\xe4\xb8\xad\xe6\x96\x87",
+	    "\x1f",
+	    "\x80",
+	    "\"",
+	    "\xed\xa0\x80",
+	    "\\x",
+	    "\\u00g0",
+	    "\\ud83dx",
+	    "\\",
+	    "\xe2\x82",
+	    "\xc0\xaf",
+	    "\xf4\x90\x80\x80",
+	};
+
+	(void)state;
+	for (size_t before = 1; before <= 140; before++)
+		for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++)
+			for (size_t behind = 1; behind < 80; behind += behind < 5 ? 1 : 19)
+				check_one_string(before, pieces[i], behind);
+}
+
 /* Random edits of valid texts: whatever we take, an independent parser takes too. */
 static void agrees_with_an_independent_parser(void **state)
 {
@@ -352,6 +425,7 @@ int main(void)
 	    cmocka_unit_test(insertions_and_replacements_compose),
 	    cmocka_unit_test(outer_patches_win),
 	    cmocka_unit_test(many_removals_are_cheap),
+	    cmocka_unit_test(strings_end_where_they_end),
 	    cmocka_unit_test(agrees_with_an_independent_parser),
 	};
 

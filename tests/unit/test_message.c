@@ -16,7 +16,7 @@ static struct cn_request read_ok(struct cn_arena *a, const char *body,
 	struct cn_error err = {0};
 
 	if (cn_request_read(a, cn_view_str(body), ids ? ids : &(struct cn_caller_ids){0},
-	                    &r, &err))
+	                    NULL, &r, &err))
 		fail_msg("%s: %s", body, err.message);
 	return r;
 }
@@ -66,6 +66,153 @@ static void facts_are_read(void **state)
 	}
 }
 
+/* Where the API has blocks, and nowhere else: what a tool is given may look like one. */
+static void content_is_known_by_its_place(void **state)
+{
+	static const struct {
+		const char *content;
+		bool images, provider_state;
+	} cases[] = {
+	    {"[{\"type\":\"image\",\"source\":{\"type\":\"base64\"}}]", true, false},
+	    {"[{\"source\":{\"type\":\"file\",\"file_id\":\"f\"},\"type\":\"image\"}]",
+	     true, true},
+	    {"[{\"type\":\"document\",\"source\":{\"type\":\"content\",\"content\":[{\"type\":"
+	     "\"image\"}]}}]",
+	     true, false},
+	    {"[{\"type\":\"container_upload\",\"file_id\":\"f\"}]", false, true},
+	    {"[{\"typ\\u0065\":\"im\\u0061ge\"}]", true, false},
+	    {"[{\"type\":\"tool_result\",\"content\":[{\"type\":\"text\"},{\"type\":\"image\"}]}]",
+	     true, false},
+	    {"[{\"type\":\"tool_use\",\"input\":{\"type\":\"image\",\"source\":{\"type\":\"file\"},"
+	     "\"content\":[{\"type\":\"image\"}]}}]",
+	     false, false},
+	    {"\"{\\\"type\\\":\\\"image\\\"}\"", false, false},
+	    {"{\"type\":\"image\"}", false, false},
+	    {"[[{\"type\":\"image\"}],7,\"x\"]", false, false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		CN_AUTO(cn_arena) a = {0};
+		CN_AUTO(cn_buf) body = {0};
+		struct cn_request r;
+
+		cn_buf_printf(
+		    &body,
+		    "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":%s}]}",
+		    cases[i].content);
+		r = read_ok(&a, cn_buf_cstr(&body), NULL);
+		if (r.images != cases[i].images ||
+		    r.provider_state != cases[i].provider_state)
+			fail_msg("%s: images %d state %d", cases[i].content, r.images,
+			         r.provider_state);
+	}
+}
+
+static void thoughts_are_the_assistants(void **state)
+{
+	CN_AUTO(cn_arena) a = {0};
+	CN_AUTO(cn_buf) many = {0};
+	struct cn_error err = {0};
+	struct cn_request r = read_ok(
+	    &a,
+	    "{\"model\":\"m\",\"messages\":[{\"content\":[{\"type\":\"thinking\",\"a\":1},{\"type\":\"text\"},"
+	    "{\"a\":2,\"type\":\"redacted_thinking\"}],\"role\":\"assistant\"},{\"role\":\"user\","
+	    "\"content\":[{\"type\":\"thinking\"}]},{\"role\":\"assistant\",\"content\":[{\"type\":"
+	    "\"thinking\"}],\"content\":[{\"type\":\"thinking\",\"a\":3}]},{\"role\":\"assistant\","
+	    "\"content\":[{\"type\":\"thinking\"}],\"content\":\"\"},{\"role\":\"assistant\","
+	    "\"content\":[{\"type\":\"tool_result\",\"content\":[{\"type\":\"thinking\"}]}]}]}",
+	    NULL);
+
+	(void)state;
+	assert_int_equal(r.n_messages, 5);
+	assert_int_equal(r.n_thoughts, 3);
+	assert_true(cn_view_is(r.thoughts[0].block, "{\"type\":\"thinking\",\"a\":1}"));
+	assert_true(
+	    cn_view_is(r.thoughts[1].block, "{\"a\":2,\"type\":\"redacted_thinking\"}"));
+	assert_true(cn_view_is(r.thoughts[2].block, "{\"type\":\"thinking\",\"a\":3}"));
+	assert_ptr_equal(r.thoughts[0].message.p, r.thoughts[1].message.p);
+	assert_true(cn_view_is(r.thoughts[2].content, "[{\"type\":\"thinking\",\"a\":3}]"));
+	assert_true(cn_view_ends(r.thoughts[1].message, CN_VIEW("\"assistant\"}")));
+	cn_buf_add_str(
+	    &many, "{\"model\":\"m\",\"messages\":[{\"role\":\"assistant\",\"content\":[0");
+	for (size_t i = 0; i <= CN_NOTES_MAX; i++)
+		cn_buf_add_str(&many, ",{\"type\":\"thinking\"}");
+	cn_buf_add_str(&many, "]}]}");
+	assert_int_equal(cn_request_read(&a, cn_buf_view(&many), &(struct cn_caller_ids){0},
+	                                 NULL, &r, &err),
+	                 CN_E_INVALID);
+	assert_string_equal(
+	    err.message,
+	    "messages: more than 20000 blocks of thinking or of renamed calls");
+}
+
+static void hear_part(void *self, enum cn_request_part part)
+{
+	cn_buf_printf(self, "<%d>", (int)part);
+}
+
+static void hear_key(void *self, struct cn_view raw)
+{
+	cn_buf_printf(self, "%.*s:", CN_VIEW_ARG(raw));
+}
+
+static void hear_text(void *self, struct cn_view raw)
+{
+	cn_buf_printf(self, "'%.*s'", CN_VIEW_ARG(raw));
+}
+
+static void hear_scalar(void *self)
+{
+	cn_buf_add_char(self, '#');
+}
+
+static void calls_of_ours_are_noted(void **state)
+{
+	CN_AUTO(cn_arena) a = {0};
+	struct cn_request r = read_ok(
+	    &a,
+	    "{\"model\":\"m\",\"messages\":[{\"role\":\"assistant\",\"content\":[{\"id\":\"toolu_cn1\","
+	    "\"type\":\"tool_use\",\"input\":{\"type\":\"tool_use\",\"id\":\"toolu_cn9\"}},{\"type\":"
+	    "\"tool_use\",\"id\":\"toolu_x\"},{\"type\":\"text\",\"id\":\"toolu_cn9\"}]},{\"role\":"
+	    "\"user\",\"content\":[{\"tool_use_id\":\"toolu_\\u0063n1\",\"type\":\"tool_result\","
+	    "\"content\":[{\"type\":\"tool_use\",\"id\":\"toolu_cn9\"}]}]}]}",
+	    NULL);
+
+	(void)state;
+	assert_int_equal(r.n_calls, 2);
+	assert_true(cn_view_is(r.calls[0].id.raw, "\"toolu_cn1\""));
+	assert_true(cn_view_starts(r.calls[0].block, CN_VIEW("{\"id\":\"toolu_cn1\"")));
+	assert_true(cn_view_is(r.calls[1].id.raw, "\"toolu_\\u0063n1\""));
+}
+
+static void an_ear_hears_what_models_read(void **state)
+{
+	CN_AUTO(cn_arena) a = {0};
+	CN_AUTO(cn_buf) heard = {0};
+	struct cn_request_ear ear = {.on_part = hear_part,
+	                             .on_key = hear_key,
+	                             .on_text = hear_text,
+	                             .on_scalar = hear_scalar,
+	                             .self = &heard};
+	struct cn_request r;
+
+	(void)state;
+	assert_int_equal(
+	    cn_request_read(
+		&a,
+		CN_VIEW(
+		    "{\"model\":\"m\",\"tools\":[{\"a\":1,\"b\":[true,\"c\\n\"]}],\"x\":\"y\","
+		    "\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\"}, -1.5]}],"
+		    "\"syst\\u0065m\":\"s\",\"tools\":null,\"max_tokens\":1}"),
+		&(struct cn_caller_ids){0}, &ear, &r, NULL),
+	    0);
+	assert_string_equal(cn_buf_cstr(&heard),
+	                    "<2>a:#b:#'c\\n'<0>role:'user'content:type:"
+	                    "'text'#<1>'s'<2>#");
+	assert_int_equal(r.n_tools, 0);
+}
+
 static void sessions_are_named(void **state)
 {
 	CN_AUTO(cn_arena) a = {0};
@@ -109,7 +256,8 @@ static void mistakes_have_the_apis_words(void **state)
 		struct cn_request r;
 
 		assert_int_equal(cn_request_read(&a, cn_view_str(cases[i][0]),
-		                                 &(struct cn_caller_ids){0}, &r, &err),
+		                                 &(struct cn_caller_ids){0}, NULL, &r,
+		                                 &err),
 		                 CN_E_INVALID);
 		assert_string_equal(err.message, cases[i][1]);
 	}
@@ -219,6 +367,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(facts_are_read),
+	    cmocka_unit_test(content_is_known_by_its_place),
+	    cmocka_unit_test(thoughts_are_the_assistants),
+	    cmocka_unit_test(calls_of_ours_are_noted),
+	    cmocka_unit_test(an_ear_hears_what_models_read),
 	    cmocka_unit_test(sessions_are_named),
 	    cmocka_unit_test(mistakes_have_the_apis_words),
 	    cmocka_unit_test(only_what_is_demanded_changes),
