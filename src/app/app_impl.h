@@ -160,6 +160,7 @@ struct cn_shared {
 	struct cn_usages *usages; /* owned */
 	struct cn_provenance *provenance; /* owned */
 	struct cn_charge charge;          /* memory that peers make us spend */
+	atomic_size_t unwritten; /* of it, what the history's writer has yet to write */
 	struct cn_pressure pressure;
 	uv_mutex_t policy_lock;
 	struct cn_policy *policy; /* one reference; guarded by policy_lock */

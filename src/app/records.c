@@ -1,11 +1,11 @@
 /*
  * A turn on its way into the history.
  *
- * While the provider thinks, the request's messages are made into canonical nodes on the
- * pool; at the end the answer becomes one more node, the turn a record, and all of it one
- * batch for the writer.  The end of the answer waits for the writer's word, but never long:
- * the turn's timer gives up first (design/security.md 9.3).  Owns the job; the turn's
- * memory stays as long as a job runs.
+ * While the provider thinks, the request's messages are made into canonical nodes of a
+ * batch on the pool; at the end the answer becomes one more node, the turn a record, and
+ * all of it goes to the writer.  The end of the answer waits for the writer's word, but
+ * never long: the turn's timer gives up first (design/security.md 9.3).  Owns the job; the
+ * turn's memory stays as long as a job runs.
  */
 #include "turn_impl.h"
 
@@ -16,6 +16,8 @@
 
 #include <stdlib.h>
 
+#define CN_UNWRITTEN_SHARE 4 /* of the memory limit: batches that wait for the writer */
+
 enum cn_job_stage {
 	CN_JOB_RUNNING, /* the pool makes nodes */
 	CN_JOB_READY,   /* nodes are there; the turn goes on */
@@ -25,9 +27,9 @@ enum cn_job_stage {
 
 struct cn_records_job {
 	uv_work_t work;
-	struct cn_turn *turn;  /* kept alive by its handles count */
-	struct cn_arena arena; /* owns the nodes */
-	struct cn_canon canon;
+	struct cn_turn *turn;        /* kept alive by its handles count */
+	struct cn_batch *batch;      /* owned; given away to the writer */
+	struct cn_hash prefix, last; /* nodes: system and tools, the last message */
 	struct cn_hash body_hash;
 	size_t charged;
 	enum cn_job_stage stage; /* the loop's thread only */
@@ -39,6 +41,7 @@ struct cn_store_wait {
 	struct cn_letter letter;
 	struct cn_worker *worker; /* borrowed */
 	struct cn_turn *turn;     /* NULL: it waits no longer */
+	size_t charged;           /* for the batch, as long as the writer has it */
 	bool ok;
 };
 
@@ -50,7 +53,7 @@ static struct cn_hash node_hash(void *self, const struct cn_view *views, size_t 
 static void job_free(struct cn_records_job *job)
 {
 	cn_charge_release(&job->turn->worker->shared->charge, job->charged);
-	cn_arena_done(&job->arena);
+	(void)cn_batch_free(job->batch);
 	free(job);
 }
 
@@ -60,10 +63,21 @@ static void job_run(uv_work_t *work)
 	struct cn_records_job *job = work->data;
 	const struct cn_turn *t = job->turn;
 	struct cn_view body = t->req.body;
+	CN_AUTO(cn_arena) arena = {0};
+	struct cn_canon canon;
 
-	job->bad = cn_canon_request(&job->arena, body, t->owner, node_hash,
-	                            t->worker->shared->vault, &job->canon, NULL) != 0;
+	job->bad = cn_canon_request(&arena, body, t->owner, node_hash,
+	                            t->worker->shared->vault, &canon, NULL) != 0;
+	if (job->bad)
+		return;
 	job->body_hash = cn_hash_bytes(body);
+	job->batch = cn_batch_new();
+	cn_batch_node(job->batch, &canon.prefix);
+	job->prefix = canon.prefix.id;
+	for (size_t i = 0; i < canon.n; i++)
+		cn_batch_node(job->batch, &canon.nodes[i]);
+	if (canon.n)
+		job->last = canon.nodes[canon.n - 1].id;
 }
 
 /* ---- the batch ---- */
@@ -123,9 +137,7 @@ static bool add_answer(struct cn_turn *t, struct cn_batch *batch, struct cn_turn
 	cn_buf_add_str(&message, "{\"role\":\"assistant\",\"content\":");
 	cn_splice_content(t->splice, false, &message);
 	cn_buf_add_char(&message, '}');
-	if (cn_canon_message(&t->arena, cn_buf_view(&message), t->owner,
-	                     job->canon.n ? &job->canon.nodes[job->canon.n - 1].id
-	                                  : &(struct cn_hash){0},
+	if (cn_canon_message(&t->arena, cn_buf_view(&message), t->owner, &job->last,
 	                     node_hash, t->worker->shared->vault, &node, NULL))
 		return false;
 	cn_batch_node(batch, &node);
@@ -189,9 +201,12 @@ static void on_letter(struct cn_letter *letter)
 {
 	struct cn_store_wait *wait =
 	    cn_container_of(&letter->link, struct cn_store_wait, letter.link);
+	struct cn_shared *sh = wait->worker->shared;
 	struct cn_turn *t = wait->turn;
 	bool ok = wait->ok;
 
+	atomic_fetch_sub(&sh->unwritten, wait->charged);
+	cn_charge_release(&sh->charge, wait->charged);
 	wait->worker->waits--;
 	free(wait);
 	if (!t)
@@ -213,16 +228,13 @@ static void on_committed(void *self, bool ok)
 static void submit(struct cn_turn *t)
 {
 	struct cn_records_job *job = t->job;
-	struct cn_batch *batch = cn_batch_new();
+	struct cn_batch *batch = job->batch;
 	struct cn_turn_record r = record_of(t);
 	struct cn_store_wait *wait = cn_zalloc(sizeof(*wait));
 
-	cn_batch_node(batch, &job->canon.prefix);
-	r.prefix_node = job->canon.prefix.id;
-	for (size_t i = 0; i < job->canon.n; i++)
-		cn_batch_node(batch, &job->canon.nodes[i]);
-	if (job->canon.n)
-		r.request_node = job->canon.nodes[job->canon.n - 1].id;
+	job->batch = NULL; /* the writer's, in a moment */
+	r.prefix_node = job->prefix;
+	r.request_node = job->last;
 	add_blocks(t, &r);
 	(void)add_answer(t, batch,
 	                 &r); /* a turn without an answer is a record all the same */
@@ -231,6 +243,9 @@ static void submit(struct cn_turn *t)
 	cn_list_init(&wait->letter.link);
 	wait->letter.read = on_letter;
 	wait->worker = t->worker;
+	wait->charged = job->charged;
+	job->charged = 0;
+	atomic_fetch_add(&t->worker->shared->unwritten, wait->charged);
 	if (t->state == CN_TURN_DRAINING) {
 		wait->turn = t;
 		t->wait = wait;
@@ -265,6 +280,9 @@ void cn_records__begin(struct cn_turn *t)
 	struct cn_shared *sh = t->worker->shared;
 	struct cn_records_job *job;
 
+	/* A disk that does not keep up costs the history, not the turns (security.md 9). */
+	if (atomic_load(&sh->unwritten) > sh->charge.limit / CN_UNWRITTEN_SHARE)
+		return;
 	/* The canonical copy is about as large as the body. */
 	if (!sh->store || !t->policy->history || !cn_charge_take(&sh->charge, t->body.n))
 		return;

@@ -7,6 +7,8 @@
 
 #include "continuo/counters.h"
 
+#define CN_NODES_NEW 4 /* of a turn, usually: prefix, question, results, answer */
+
 struct cn_batch *cn_batch_new(void)
 {
 	struct cn_batch *b = cn_zalloc(sizeof(*b));
@@ -22,6 +24,7 @@ void cn_store__batch_empty(struct cn_batch *b)
 {
 	cn_arena_done(&b->arena);
 	b->nodes = NULL;
+	b->n_nodes = 0;
 	b->turns = NULL;
 	b->provenance = NULL;
 }
@@ -54,7 +57,9 @@ void cn_batch_node(struct cn_batch *b, const struct cn_node *node)
 	n->plain = cn_view(p, CN_HASH_BYTES + node->canonical.n);
 	*b->nodes_end = n;
 	b->nodes_end = &n->next;
-	b->records++;
+	/* A turn brings its whole conversation, of which the end is new. */
+	if (b->n_nodes++ < CN_NODES_NEW)
+		b->records++;
 }
 
 void cn_batch_turn(struct cn_batch *b, const struct cn_turn_record *turn)

@@ -282,7 +282,8 @@ struct cn_batch {
 	struct cn_batch_node *nodes, **nodes_end;
 	struct cn_batch_turn *turns, **turns_end;
 	struct cn_batch_provenance *provenance, **provenance_end;
-	size_t records;
+	size_t n_nodes;
+	size_t records;     /* about what it adds: most nodes are usually there already */
 	uint64_t queued_ms; /* monotonic */
 	bool dropped;       /* emptied: the queue was full */
 	void (*on_done)(void *self, bool ok);

@@ -123,13 +123,40 @@ static int put_time(struct cn_store_txn *t, uint64_t ms, enum cn_store_time kind
 	return cn_store__value_put(t, CN_DB_TIMES, cn_buf_view(&b), plain);
 }
 
+/*
+ * Marks the nodes that are there.  A node that is there has its parents there, since it
+ * counts as a reference to its own: so each chain is asked from its end, and a conversation
+ * of hundreds of messages costs as many looks as it has new ones.
+ */
+static int find_known(struct cn_store_txn *t, const struct cn_batch_node *const *v,
+                      size_t n, bool *known)
+{
+	struct cn_hash there = {{0}};
+
+	for (size_t i = n; i-- > 0;) {
+		struct cn_store_link link;
+		int rc = 0;
+
+		if (!cn_hash_eq(&v[i]->id, &there))
+			rc = cn_store__link_get(t, &v[i]->id, &link);
+		else
+			link.parent_counted = true;
+		if (rc && rc != MDB_NOTFOUND)
+			return rc;
+		known[i] = rc == 0;
+		if (known[i])
+			there = link.parent_counted ? v[i]->parent : (struct cn_hash){{0}};
+	}
+	return 0;
+}
+
 static int put_node(struct cn_store_txn *t, const struct cn_batch_node *n)
 {
 	struct cn_store_link link;
 	int rc = cn_store__link_get(t, &n->id, &link);
 
 	if (rc != MDB_NOTFOUND)
-		return rc; /* it is there already, or an error */
+		return rc; /* twice in the batch, or an error */
 	link = (struct cn_store_link){.parent = n->parent};
 	if (!is_zero(&n->parent)) {
 		rc = add_ref(t, &n->parent);
@@ -374,13 +401,27 @@ static int put_provenance(struct cn_store_txn *t, const struct cn_batch_provenan
 	                (struct cn_view){NULL, 0});
 }
 
+static int put_nodes(struct cn_store_txn *t, const struct cn_batch *b, struct cn_arena *a)
+{
+	const struct cn_batch_node **v = cn_arena_alloc(a, (b->n_nodes + 1) * sizeof(*v));
+	bool *known = cn_arena_zalloc(a, b->n_nodes + 1);
+	size_t n = 0;
+	int rc;
+
+	for (const struct cn_batch_node *it = b->nodes; it; it = it->next)
+		v[n++] = it;
+	rc = find_known(t, v, n, known);
+	for (size_t i = 0; i < n && rc == 0; i++)
+		if (!known[i])
+			rc = put_node(t, v[i]);
+	return rc;
+}
+
 int cn_store__write_batch(struct cn_store_txn *t, const struct cn_batch *b)
 {
 	CN_AUTO(cn_arena) a = {0};
-	int rc = 0;
+	int rc = put_nodes(t, b, &a);
 
-	for (const struct cn_batch_node *n = b->nodes; n && rc == 0; n = n->next)
-		rc = put_node(t, n);
 	for (const struct cn_batch_turn *turn = b->turns; turn && rc == 0;
 	     turn = turn->next)
 		rc = put_turn(t, turn, &a);
