@@ -4,11 +4,80 @@
 usage: scene.py --bin CONTINUO --provider PROVIDER [--jobs N] [--only NAME] FILE…
 
 Prints a line for each scene, both sides of what failed with the end of the router's log, and
-at last "N passed, N failed".  The language: scene_text.py, and the verbs below.
+at last "N passed, N failed".
+
+  # f0002: reset in the middle of a sentence; the next model goes on, and the client never knows
+  upstream a: cut-rst events=5 wait
+  upstream b: ok
+  client: post background; reads "Step 1"
+  go a
+  client: wait; expect stream; expect comment "x-model-used b/b"; expect field-of b messages.-1.role user
+  expect states PLANNING TRYING STREAMING CONTINUING STREAMING DRAINING CLOSED
+
+Names: b basic, f fallback, m mid-stream, l limits and abuse, s store, v vault, r a regression by
+its issue.  No scene sleeps or measures: what has to happen in between waits for `go`, `reads`
+or the trace.  How a line is read: scene_text.py.
+
+UPSTREAMS: `upstream a: STEP; STEP…`, a step a request, then `ok`.  All steps: CN_STEPS of
+include/continuo/demo.h.  Faults before content: status N [retry-after=N] [type=T] [message=TEXT],
+refuse, hang, silent, reset, close, nothing, html, error-body, error-event, big-head, redirect,
+encoded, empty-end, bad-tool, unknown-tool.  At a PLACE of the stream (N bytes, or events=N):
+  cut-fin, cut-rst, cut-clean   the connection ends, is reset, the body ends as if it were whole
+  cut-error [type=T]            an error event after content
+  garbage                       an event that is no JSON (and the end)
+  stall, pings                  silence, or nothing but pings
+  pause                         the rest waits for `go`
+  duplicate, lose               event N twice, or not at all
+  trickle, whole, no-names, crlf, no-stop   all of it, framed oddly
+  file PATH                     a recorded answer; of `stream`: file {home}/NAME
+  3*STEP, always STEP           as often; hold STEP: the answer waits for `go`
+  STEP wait                     what follows the place waits for `go`
+  STEP thinking                 the answer begins with thinking; field=N:V: with that field in its head
+  STEP way=WORD                 how it goes on with another's answer (CN_WAYS)
+
+THE WORLD, before the router is needed for the first time or in the middle:
+  script a: STEPS               other steps from the next request on
+  go NAME [TIMES]               an answer that waits goes on; one that comes first is not lost
+  chain a b                     the order (all in their order without it)
+  policy KEY: VALUE             of the policy's top level; fallback is put over our defaults
+  backend a: {…}, model a: {…}  keys put over theirs
+  stream NAME: ITEM; ITEM…      a recorded answer, event by event (scene_stream.py)
+  write policy                  the policy as it now is; `write NAME "text"`, `mkdir NAME`
+  damage FILE OFFSET            turns a byte round
+  token NAME key=value…         a client token of its own, used from here on
+  router start|stop|kill|restart|hup|term [passphrase="…"]   term does not wait for the end
+  run ARGS… [stdin="…"] [until="text"]   another command of the program; again until it says that
+  reset [NAME]                  forgets cooldowns
+  wait EVENT [TEXT [TIMES]]     until the trace has it; wait ready [NAME]: until nothing of it cools down
+
+CLIENTS, each with a connection and a conversation of its own:
+  client [NAME]: post [steps=N] [body="…"|@FILE] [pad=SIZE] [header="N: v"] [token=none|TEXT] [path=P]
+      [times=N|parallel=N] [keep] [unix] [background] [slow] [leave=BYTES|EVENT] [field=JSON…]
+  count …, get PATH, head PATH, request METHOD PATH, raw "bytes"; more: the next answer to the same
+  reads "text"                  until what came so far of its answer in the background holds that
+  wait, drop                    for its answer; leaves whatever is under way
+
+EXPECTATIONS of the answers (of each of them, or `expect last …`):
+  expect 200, statuses 401*9 429, header NAME [VALUE], no header NAME, trailer NAME VALUE
+  expect used b/b, attempts a/a:529, b/b:ok, retry-after 1..59, error TYPE ["text"…], reported MODEL
+  expect stream, message        whole and well-formed, streamed or not
+  expect cut TYPE               ended by an error event after the head, all else well-formed
+  expect text "…", text-size N, blocks TYPE…, calls N, stop REASON, pings, no pings, comment "…"
+  expect body "text", no body "text", closed, broken, turns N (of a conversation)
+
+and of the world, waited for where waiting can help:
+  expect states A B …           of the last turn; counter NAME N, status KEY VALUE
+  expect cooldown NAME CLASS [SECONDS..SECONDS]   as it was put, since the last reset; no cooldown [NAME]
+  expect seen a N               requests that it got
+  expect body-of a same|"text", no body-of, head-of a "text", no head-of   its last request; a#2: its second
+  expect field-of a PATH VALUE  of the body, as messages.-1.role user; no field-of a PATH
+  expect log "text", no log "text", trace EVENT [TEXT], nowhere "text" (in no file below the home)
+  expect exit N, output "text", no output "text"   of the last `run`, or of the router's start
 """
 import argparse
 import concurrent.futures
 import os
+import signal
 import sys
 import time
 import traceback
@@ -64,6 +133,13 @@ def run_scene(scene, binary, provider):
         world.destroy()
 
 
+def on_signal(number, _):
+    """Whoever ends the runner ends what it started."""
+    for world in list(World.alive):
+        world.destroy()
+    os._exit(128 + number)
+
+
 def main():
     p = argparse.ArgumentParser()
     p.add_argument('--bin', required=True)
@@ -81,6 +157,8 @@ def main():
         scenes = [s for s in scenes if s.name.startswith(o.only)]
     os.environ.setdefault('ASAN_OPTIONS', 'detect_leaks=1')
     os.environ.setdefault('UBSAN_OPTIONS', 'halt_on_error=1:print_stacktrace=1')
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, on_signal)
     passed = failed = 0
     with concurrent.futures.ThreadPoolExecutor(o.jobs) as pool:
         runs = [pool.submit(run_scene, s, os.path.abspath(o.bin), os.path.abspath(o.provider)) for s in scenes]

@@ -1,20 +1,4 @@
-"""What a scene expects.  Of answers (each of them, or the `last`, when there are several):
-
-  expect 200 · statuses 401*9 429 · used b/b · attempts a/a:529, b/b:ok · header NAME [VALUE]
-  expect no header NAME · trailer NAME VALUE · retry-after 1..59 · body "text" · no body "text"
-  expect error TYPE ["text"] · stream · message · cut ERROR-TYPE (ended by an error event)
-  expect text "…" · text-size N · stop REASON · calls N · pings · comment "…" · reported MODEL
-  expect closed · broken · turns N (of a conversation)
-
-and of the world, waited for where waiting can help:
-
-  expect states A B … · counter NAME N · cooldown NAME CLASS [SECONDS..SECONDS] (as it was put,
-  since the last reset) · no cooldown [NAME]
-  expect seen a N · body-of a same|"text" · no body-of a "text" · head-of a "text" · no head-of …
-  expect field-of a PATH VALUE (of the body: messages.-1.role user) · no field-of a PATH
-  (of its last request; a#2: of its second)
-  expect log "text" · no log "text" · trace EVENT [TEXT] · status KEY VALUE
-  expect nowhere "text" (in a file below the home) · exit N (of the router's start or the last `run`) · output "text" · no output "text"
+"""What a scene expects, of answers and of the world: scene.py.
 """
 import fnmatch
 import json

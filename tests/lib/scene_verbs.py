@@ -1,24 +1,4 @@
-"""What a scene does: sets up its world, and has clients and the router act.
-
-  upstream a: STEPS            a backend; `script a: STEPS` gives it others later
-  chain a b                    the order (all in their order without it)
-  policy KEY: VALUE            of the policy's top level; fallback is put over our defaults
-  backend a: {…}, model a: {…} keys put over theirs
-  stream NAME: ITEM; ITEM…     an answer as a file of events (scene_stream.py), for the step `file {home}/NAME`
-  write policy                 the policy as it now is; `write NAME "text"` another file
-  router start|stop|kill|restart|hup|term [passphrase="…"]
-  run ARGS…                    another command of the program (stdin="…"), with {home}
-  go NAME [TIMES]              an answer of that backend that waits (`hold`, `wait`, `pause`) goes on
-  reset [NAME]                 forgets cooldowns
-  token NAME key=value…        a client token of its own, used from here on
-  wait EVENT [TEXT [TIMES]]    until the trace has it
-  wait ready [NAME]            until nothing of that name cools down
-  damage FILE OFFSET           turns a byte round
-
-  client [NAME]: post [steps=N] [body="…"|@FILE] [pad=SIZE] [header="N: v"] [token=none|TEXT] [path=P]
-      [times=N|parallel=N] [keep] [unix] [background] [slow] [leave=BYTES|EVENT] [field=JSON…]
-  client: count …; get PATH; head PATH; request METHOD PATH; raw "bytes"; more; wait; drop
-  client: reads "text"         until what came so far of its answer in the background holds that
+"""What a scene does: sets up its world, and has clients and the router act.  The verbs: scene.py.
 """
 import concurrent.futures
 import fnmatch
@@ -153,9 +133,19 @@ class Verbs:
 
     def do_run(self, words):
         self.world.start_provider()
-        stdin = [w[6:] for w in words if w.startswith('stdin=')]
-        args = [self.world.fill(w) for w in words if not w.startswith('stdin=')]
-        self.ran = subprocess.run([self.world.binary] + args, input=''.join(stdin), capture_output=True, text=True, timeout=120, check=False)
+        given = {'stdin': '', 'until': ''}
+        args = []
+        for word in words:
+            key, equals, value = word.partition('=')
+            if equals and key in given:
+                given[key] = self.world.fill(value)
+            else:
+                args.append(self.world.fill(word))
+
+        def says():
+            self.ran = subprocess.run([self.world.binary] + args, input=given['stdin'], capture_output=True, text=True, timeout=120, check=False)
+            return given['until'] in self.ran.stdout
+        until(f'{given["until"]!r} from {" ".join(args)}', says)
 
     def do_go(self, words):
         for _ in range(int(words[1]) if len(words) > 1 else 1):

@@ -120,7 +120,10 @@ class Policy:
 
 
 class World:
+    alive = set()  # to be destroyed should the runner be ended
+
     def __init__(self, binary, provider):
+        World.alive.add(self)
         self.binary, self.provider_program = binary, provider
         self.home = tempfile.mkdtemp(prefix='continuo-scene-')
         self.scripts, self.policy = {}, Policy()
@@ -266,3 +269,4 @@ class World:
                 child.kill()
                 child.wait()
         shutil.rmtree(self.home, ignore_errors=True)
+        World.alive.discard(self)

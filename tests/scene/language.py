@@ -10,8 +10,12 @@ sys.dont_write_bytecode = True
 LIB = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib')
 sys.path.insert(0, LIB)
 
+import scene  # noqa: E402
+import scene_text  # noqa: E402
 from scene_client import Ids, read_message, read_stream  # noqa: E402
+from scene_expect import Expectations  # noqa: E402
 from scene_stream import make  # noqa: E402
+from scene_verbs import Verbs  # noqa: E402
 
 GOOD = 'start; open text; text hi; close; open tool_use t1; json "{}"; close; end tool_use'
 
@@ -95,8 +99,19 @@ def runner_finds():
     return len(FAILING) + 1 - failed, failed
 
 
+def words_are_described():
+    """(passed, failed): every word of the language stands in the opening comment of scene.py."""
+    failed, names = 0, [n.partition('_') for c in (Verbs, Expectations) for n in vars(c)]
+    words = {rest.replace('_', '-') for kind, _, rest in names if kind in ('do', 'client', 'answer', 'world')}
+    for word in sorted(words - {'status-is', 'client'} | set(scene_text.WHOLE)):
+        if not re.search(rf'(?<![\w-]){word}(?![\w-])', scene.__doc__):
+            print(f'FAIL "{word}" is not described at the top of scene.py')
+            failed += 1
+    return len(words) - failed, failed
+
+
 def main():
-    totals = [reader_finds(), runner_finds()]
+    totals = [reader_finds(), words_are_described(), runner_finds()]
     passed, failed = (sum(t) for t in zip(*totals))
     print(f'{passed} passed, {failed} failed')
     return 1 if failed else 0
