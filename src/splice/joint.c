@@ -198,7 +198,7 @@ struct cn_joint *cn_joint_new(struct cn_view given, enum cn_joint_how how,
 	struct cn_view anchor = cn_joint_anchor(given);
 	size_t bytes = given.n + CN_JOINT_SEEK;
 	CN_AUTO(cn_buf) normal = {0};
-	bool in_space = false;
+	bool in_space = true; /* white space at the start of either says nothing */
 	struct cn_joint *j;
 
 	if (!cn_charge_take(charge, bytes))
@@ -208,7 +208,7 @@ struct cn_joint *cn_joint_new(struct cn_view given, enum cn_joint_how how,
 	j->charge = charge;
 	j->charged = bytes;
 	(void)normalise(&j->given, text, SIZE_MAX, &in_space, true);
-	in_space = false;
+	in_space = true;
 	(void)normalise(&normal, anchor, SIZE_MAX, &in_space, true);
 	j->anchor = normal.n;
 	cn_buf_add_view(&j->spaces, cn_view_from(given, text.n));
@@ -360,11 +360,35 @@ static size_t short_tail(const struct cn_joint *j, struct cn_view text)
 	return 0;
 }
 
+/* Where text stands in what was given: at the top, or the last time; SIZE_MAX: nowhere. */
+static size_t stands_at(const struct cn_joint *j, struct cn_view text)
+{
+	struct cn_view given = cn_buf_view(&j->given);
+
+	if (cn_view_starts(given, text))
+		return 0;
+	for (size_t at = given.n + 1; at-- > 0;)
+		if (cn_view_starts(cn_view_from(given, at), text))
+			return at;
+	return SIZE_MAX;
+}
+
+/*
+ * The anchor's words may stand in what was given more than once: while text is a piece of
+ * that from before its end, more of it may follow.
+ */
+static bool may_be_repeating(const struct cn_joint *j, struct cn_view text, bool top_only)
+{
+	size_t at = cn_view_find(cn_buf_view(&j->given), text, 0);
+
+	return at != SIZE_MAX && at + text.n < j->given.n && (at == 0 || !top_only);
+}
+
 /* Looks for the anchor; whether it was found, and then where what is new begins. */
-static bool find_anchor(struct cn_joint *j, struct cn_view text, size_t *retend)
+static bool find_anchor(struct cn_joint *j, struct cn_view text, bool final, size_t *retend)
 {
 	struct cn_view anchor = anchor_of(j);
-	size_t lead = ornament(text), first = SIZE_MAX;
+	size_t lead = ornament(text), first = SIZE_MAX, tail = 0;
 
 	if (cn_view_starts(text, anchor)) {
 		*retend = anchor.n;
@@ -372,17 +396,18 @@ static bool find_anchor(struct cn_joint *j, struct cn_view text, size_t *retend)
 		return true;
 	}
 	for (size_t at = 0; (at = cn_view_find(text, anchor, at)) != SIZE_MAX; at++) {
-		if (is_tail(j, text, at + anchor.n)) {
-			*retend = at + anchor.n;
-			j->found = *retend == j->given.n ? CN_JOINT_RESTART : CN_JOINT_TAIL;
-			return true;
-		}
+		if (is_tail(j, text, at + anchor.n))
+			tail = at + anchor.n;
 		first = at < first ? at : first;
 	}
-	if (first == SIZE_MAX || (first > lead && anchor.n < CN_SHORT_MATCH))
+	if (first == SIZE_MAX || may_be_repeating(j, text, final && tail))
 		return false;
-	/* The top again may hold the anchor's words before its end: then more must come. */
-	if (cn_view_starts(cn_buf_view(&j->given), text))
+	if (tail) {
+		*retend = tail;
+		j->found = tail == j->given.n ? CN_JOINT_RESTART : CN_JOINT_TAIL;
+		return true;
+	}
+	if (first > lead && anchor.n < CN_SHORT_MATCH)
 		return false;
 	*retend = first + anchor.n;
 	j->closer = closer_for(j, cn_view_cut(text, first));
@@ -398,6 +423,17 @@ static void begin_skipping(struct cn_joint *j, size_t repeated, bool in_space)
 	j->stage = SKIPPING;
 }
 
+/*
+ * Whether text, which stands at at in what was given, is there because it was repeated: it
+ * is long, or from the top, or from the last words.
+ */
+static bool is_repetition(const struct cn_joint *j, struct cn_view text, size_t at)
+{
+	if (at == SIZE_MAX || text.n < CN_SHORT_MATCH)
+		return false;
+	return at == 0 || text.n >= CN_SURE_MATCH || at + text.n > j->given.n - j->anchor;
+}
+
 /* The window is full, or the text is over: the less certain readings. */
 static void decide_finally(struct cn_joint *j, struct cn_view text, struct cn_buf *out,
                            bool over)
@@ -405,11 +441,11 @@ static void decide_finally(struct cn_joint *j, struct cn_view text, struct cn_bu
 	struct cn_view given = cn_buf_view(&j->given), rest;
 	bool in_space = text.n && text.p[text.n - 1] == ' ';
 	CN_AUTO(cn_buf) normal = {0};
-	size_t n, skip;
+	size_t n, skip, at = stands_at(j, text);
 
-	if (text.n >= CN_SHORT_MATCH && cn_view_starts(given, text)) {
-		begin_skipping(j, text.n, in_space);
-		j->found = CN_JOINT_RESTART;
+	if (is_repetition(j, text, at)) {
+		begin_skipping(j, at + text.n, in_space);
+		j->found = at ? CN_JOINT_TAIL : CN_JOINT_RESTART;
 		return;
 	}
 	if ((n = short_tail(j, text))) {
@@ -468,7 +504,7 @@ static void decide(struct cn_joint *j, struct cn_buf *out, bool final, bool over
 	}
 	if (anchor_introduced(j))
 		return;
-	if (find_anchor(j, text, &end)) {
+	if (find_anchor(j, text, final, &end)) {
 		settle(j, j->found, raw_of(held, end));
 		return;
 	}

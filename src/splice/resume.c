@@ -84,11 +84,12 @@ static size_t straddle(const struct cn_splice *s, struct cn_view given, struct c
 bool cn_splice_continue(struct cn_splice *s, const struct cn_author *author,
                         enum cn_resume how)
 {
+	bool was_end = cn_splice_fate(s) == CN_FATE_END;
 	CN_AUTO(cn_buf) text = {0};
 
 	cn_assert(s->stage == CN_SPLICE_COMMITTED);
 	cn_splice_drop(s);
-	if (s->ended) {
+	if (was_end) {
 		s->spare_reason = s->stop_reason.n ? s->stop_reason : CN_VIEW("end_turn");
 		s->spare_sequence = s->stop_sequence;
 		s->spare_raw = s->delta_raw;
@@ -118,13 +119,16 @@ size_t cn_splice_gave(const struct cn_splice *s)
 
 bool cn_splice_deliverable(const struct cn_splice *s)
 {
-	return s->ended || s->spare_reason.n > 0;
+	enum cn_fate fate = cn_splice_fate(s);
+
+	/* What broke off since must not be closed as if it were whole: a call, say. */
+	return fate == CN_FATE_END || (fate == CN_FATE_CONTINUE && s->spare_reason.n > 0);
 }
 
 void cn_splice_deliver(struct cn_splice *s)
 {
 	cn_assert(cn_splice_deliverable(s));
-	if (s->ended)
+	if (cn_splice_fate(s) == CN_FATE_END)
 		return;
 	cn_splice_drop(s);
 	s->stop_reason = s->spare_reason;

@@ -70,6 +70,27 @@ static const struct joint_case cases[] = {
      "One two three four five. Six seven eight nine ten eleven twelve thirteen fourteen.",
      "One two three four five. Six seven eight nine ten eleven twelve thirteen fourteen.",
      CN_JOINT_ASKED, CN_JOINT_RESTART},
+    {"the whole from the top, behind a line break",
+     "\nOne two three four five. Six seven eight nine ten eleven twelve thirte",
+     "\nOne two three four five. Six seven eight nine ten eleven twelve thirteen fourteen.",
+     "\nOne two three four five. Six seven eight nine ten eleven twelve thirteen fourteen.",
+     CN_JOINT_ASKED, CN_JOINT_RESTART},
+    {"the whole from the top, twice there already",
+     "One two three four five, six seven eight nine ten.\n\nOne two three four five, six "
+     "seven eight nine ten.",
+     "One two three four five, six seven eight nine ten.\n\nOne two three four five, six "
+     "seven eight nine ten. Eleven.",
+     "One two three four five, six seven eight nine ten.\n\nOne two three four five, six "
+     "seven eight nine ten. Eleven.",
+     CN_JOINT_ASKED, CN_JOINT_RESTART},
+    {"a longer piece with the anchor's words in it twice",
+     "Begin. | row 1 | the same as it was in the row before |\n| row 2 | the same as it was "
+     "in the row before",
+     "row 1 | the same as it was in the row before |\n| row 2 | the same as it was in the "
+     "row before |\n| row 3 | other |",
+     "Begin. | row 1 | the same as it was in the row before |\n| row 2 | the same as it was "
+     "in the row before |\n| row 3 | other |",
+     CN_JOINT_ASKED, CN_JOINT_TAIL},
     {"an introduction before the anchor", "So I will open it, then look at the first li",
      "Continuing from where I stopped:\n\nwill open it, then look at the first line.",
      "So I will open it, then look at the first line.", CN_JOINT_ASKED, CN_JOINT_PREAMBLE},
@@ -143,6 +164,9 @@ static const struct joint_case cases[] = {
      "I will now open the file.", CN_JOINT_PREFILL, CN_JOINT_EXACT},
     {"a prefill that comes back as an echo", "I will now open the file and lo",
      "I will now open the file and look at it.", "I will now open the file and look at it.",
+     CN_JOINT_PREFILL, CN_JOINT_RESTART},
+    {"a prefill that comes back, behind a line break", "\nI will now open the file and lo",
+     "\nI will now open the file and look.", "\nI will now open the file and look.",
      CN_JOINT_PREFILL, CN_JOINT_RESTART},
     {"a prefill that begins like its beginning", "In the end the file was op", "In the end",
      "In the end the file was opIn the end", CN_JOINT_PREFILL, CN_JOINT_EXACT},

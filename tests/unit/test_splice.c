@@ -295,6 +295,64 @@ static void a_live_call_that_broke_stays_open(void **state)
 	assert_int_equal(charge.used, 0);
 }
 
+/* An answer that ended and was gone on from all the same: may the turn end as it did? */
+static bool deliverable_after(const char *first, const char *second, struct seen *c)
+{
+	static const struct cn_author other = {"b/m", "b#k/m"};
+	struct cn_splice_opts o = opts_with(CN_TOOLS);
+	struct feeder f = {.commit = true};
+	bool may;
+
+	*c = (struct seen){0};
+	o.tool_calls_live = true;
+	f.splice = cn_splice_new(&o);
+	cn_splice_begin(f.splice, &author);
+	assert_null(feed(&f, cn_view_str(first)));
+	assert_int_equal(cn_splice_fate(f.splice), CN_FATE_END);
+	assert_true(cn_splice_deliverable(f.splice));
+	assert_true(cn_splice_continue(f.splice, &other, CN_RESUME_ASKED));
+	assert_null(feed(&f, cn_view_str(second)));
+	may = cn_splice_deliverable(f.splice);
+	if (may) {
+		cn_splice_deliver(f.splice);
+		cn_splice_finish(f.splice);
+	}
+	seen_read(c, cn_buf_view(cn_splice_out(f.splice)));
+	assert_null(c->wrong);
+	assert_int_equal(c->stopped, may);
+	cn_splice_free(f.splice);
+	cn_arena_done(&f.arena);
+	assert_int_equal(charge.used, 0);
+	return may;
+}
+
+/* Closed, it would count as a call, whatever an earlier attempt ended with. */
+static void an_earlier_end_does_not_close_a_call(void **state)
+{
+	struct seen c;
+
+	(void)state;
+	assert_false(
+	    deliverable_after(CN_START CN_TEXT0 CN_HELLO CN_STOP0 CN_END("end_turn"),
+	                      CN_START CN_TOOL1 CN_INPUT1("{\\\"pa"), &c));
+	assert_true(c.open);
+	seen_done(&c);
+}
+
+static void an_end_that_lacks_its_last_event_is_one(void **state)
+{
+	struct seen c;
+
+	(void)state;
+	assert_true(deliverable_after(
+	    CN_START CN_TEXT0 CN_HELLO CN_STOP0 CN_E(
+		"message_delta", "{\"type\":\"message_delta\",\"delta\":{\"stop_reason\":"
+				 "\"max_tokens\"},\"usage\":{\"output_tokens\":7}}"),
+	    CN_START, &c));
+	assert_string_equal(c.stop_reason, "max_tokens");
+	seen_done(&c);
+}
+
 static void a_call_cut_by_the_limit_is_dropped(void **state)
 {
 	struct seen c;
@@ -523,6 +581,8 @@ int main(void)
 	    cmocka_unit_test(tool_calls_are_held_until_whole),
 	    cmocka_unit_test(calls_that_do_not_check_are_malformed),
 	    cmocka_unit_test(a_live_call_that_broke_stays_open),
+	    cmocka_unit_test(an_earlier_end_does_not_close_a_call),
+	    cmocka_unit_test(an_end_that_lacks_its_last_event_is_one),
 	    cmocka_unit_test(a_call_cut_by_the_limit_is_dropped),
 	    cmocka_unit_test(what_a_backend_makes_us_keep_is_charged_and_bounded),
 	    cmocka_unit_test(only_what_is_held_back_has_a_limit),
