@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { BIN, test, check, same, provider, makeHome, command, clean, workDir } from './lib.mjs'
 
-const CLAUDE = join(process.cwd(), 'node_modules/@anthropic-ai/claude-code-linux-x64/claude')
+export const CLAUDE = join(process.cwd(), 'node_modules/@anthropic-ai/claude-code-linux-x64/claude')
 const STEPS = 6
 
 const FAILURES = [
@@ -12,7 +12,7 @@ const FAILURES = [
   'html', 'nothing', 'reset', 'error-event', 'end-early', 'garbage', 'close', 'redirect', 'pings',
 ]
 
-function environment(dir) {
+export function environment(dir) {
   return {
     PATH: process.env.PATH,
     HOME: join(dir, 'home'),
