@@ -462,7 +462,8 @@ def status_tells_of_the_router():
 
 def check_tokens(h):
     made = h.call('token', 'add', 'laptop', '--owner', 'ada', '--scope', 'turn', '--scope', 'view',
-                  '--requests-per-minute', '9', '--turns', '3', '--project', 'house')
+                  '--requests-per-minute', '9', '--turns', '3', '--project', 'house',
+                  '--tokens-per-day', '5000000', '--money-per-day', '2.50')
     equal(made.returncode, 0, 'add: ' + made.stderr)
     holds(made.stderr, 'only now', 'that it is shown once')
     token = made.stdout.strip()
@@ -472,12 +473,13 @@ def check_tokens(h):
     rows = [r for r in json.loads(h.call('token', 'list', '--json').stdout) if r['name'] == 'laptop']
     equal(len(rows), 1, 'rows of that name')
     wanted = {'owner': 'ada', 'project': 'house', 'scopes': 'turn,view', 'turns': 3,
-              'requests_per_minute': 9, 'chain': None}
+              'requests_per_minute': 9, 'chain': None, 'tokens_per_day': 5000000, 'money_per_day': 2.5}
     equal({k: rows[0][k] for k in wanted}, wanted, 'the row')
     listed = h.call('token', 'list')
     holds(listed.stdout, 'laptop', 'the table')
     equal(token in listed.stdout, False, 'a list with the token in it')
-    for words in (('add', 'a b'), ('add', 'x', '--scope', 'all'), ('add', 'x' * 61)):
+    for words in (('add', 'a b'), ('add', 'x', '--scope', 'all'), ('add', 'x' * 61),
+                  *(('add', 'x', '--money-per-day', m) for m in ('0', '-1', '1e3', '0x9', '', 'much', '.', '5 '))):
         equal(h.call('token', *words).returncode, 2, repr(words))
     return token
 
