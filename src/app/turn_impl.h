@@ -60,15 +60,15 @@ struct cn_records_job; /* records.c */
 /* One client request, however many upstreams it takes.  Its worker's thread only. */
 struct cn_turn {
 	enum cn_turn_state state; /* written only by turn_enter() */
-	struct cn_list link;      /* in the worker's turns */
-	struct cn_arena arena;    /* owns every "in arena" below */
+	bool counted;          /* holds a place of its token and of the turns in flight */
+	struct cn_list link;   /* in the worker's turns */
+	struct cn_arena arena; /* owns every "in arena" below */
 	struct cn_worker *worker; /* borrowed */
 	struct cn_client *client; /* borrowed; NULL once the client is gone */
 	struct cn_log log;
 	unsigned long number;
 	struct cn_policy *policy; /* one reference, pinned at birth */
 	struct cn_token *token;   /* one reference; NULL on a Unix socket */
-	bool counted; /* holds a place of its token and of the turns in flight */
 
 	struct cn_buf body; /* owned: the request's bytes; charged */
 	struct cn_weight weight;
@@ -85,8 +85,8 @@ struct cn_turn {
 
 	struct cn_plan resume; /* in arena: who of the plan may go on; from CONTINUING on */
 	unsigned resumes_left; /* only ever counts down */
-	size_t resume_bytes;   /* charged for the requests to go on */
 	bool same_goes_on;     /* the last candidate does: its answer was cut, not bad */
+	size_t resume_bytes;   /* charged for the requests to go on */
 
 	struct cn_splice *splice;             /* owned; what the client has been told */
 	struct cn_attempt *attempt;           /* owned; the one live attempt, or NULL */

@@ -41,17 +41,18 @@
 #define OF_HIDDEN_BYTE 200 /* of redacted thinking: base64 of ciphertext */
 
 /* What a byte is for the weight; a backslash begins an escape. */
-enum class {
-	LETTER,
-	DIGIT,
-	SPACE,
-	BREAK, /* other white space */
-	MARK,
-	HIGH,
-	BACKSLASH,
+enum cn_byte_class {
+	CN_LETTER,
+	CN_DIGIT,
+	CN_SPACE,
+	CN_BREAK, /* other white space */
+	CN_MARK,
+	CN_HIGH,
+	CN_BACKSLASH,
 };
 
-static enum class class_of(unsigned char c) {
+static enum cn_byte_class class_of(unsigned char c)
+{
 	/* Of ASCII, in order. */
 	static const unsigned char ascii[] =
 	    "44444444433443444444444444444444" /* control bytes, of which three are breaks
@@ -60,55 +61,55 @@ static enum class class_of(unsigned char c) {
 	    "40000000000000000000000000046444"
 	    "40000000000000000000000000044444";
 
-	    return c < 0x80 ? (enum class)(ascii[c] - '0') : HIGH;
+	return c < 0x80 ? (enum cn_byte_class)(ascii[c] - '0') : CN_HIGH;
 }
 
 static bool is_letter(unsigned char c)
 {
-	return class_of(c) == LETTER;
+	return class_of(c) == CN_LETTER;
 }
 
 /* One escape at p, of which have bytes are there: what it stands for, and its length. */
-static size_t unescape(const char *p, size_t have, enum class *ret)
+static size_t unescape(const char *p, size_t have, enum cn_byte_class *ret)
 {
-	*ret = MARK;
+	*ret = CN_MARK;
 	if (have < 2)
 		return 1;
 	switch (p[1]) {
 	case 'n':
 	case 'r':
 	case 't':
-		*ret = BREAK;
+		*ret = CN_BREAK;
 		return 2;
 	case 'u':
-		*ret = HIGH; /* mostly a character outside ASCII */
+		*ret = CN_HIGH; /* mostly a character outside ASCII */
 		return have < 6 ? have : 6;
 	default:
-		*ret = p[1] == '\\' ? MARK : class_of((unsigned char)p[1]);
+		*ret = p[1] == '\\' ? CN_MARK : class_of((unsigned char)p[1]);
 		return 2;
 	}
 }
 
 /* before: what stands in front of v. */
-static uint64_t weigh_bytes(struct cn_view v, enum class before)
+static uint64_t weigh_bytes(struct cn_view v, enum cn_byte_class before)
 {
 	/* By what stood before, then by what stands here. */
-	static const unsigned short weights[][HIGH + 1] = {
-	    [LETTER] = {OF_LETTER, OF_DIGIT, 0, OF_SPACE, OF_MARK, OF_HIGH_BYTE},
-	    [DIGIT] = {OF_WORD, OF_DIGIT, 0, OF_SPACE, OF_MARK, OF_HIGH_BYTE},
-	    [SPACE] = {OF_WORD, OF_DIGIT, OF_SPACE, OF_SPACE, OF_MARK, OF_HIGH_BYTE},
-	    [BREAK] = {OF_WORD, OF_DIGIT, OF_SPACE, OF_SPACE, OF_MARK, OF_HIGH_BYTE},
-	    [MARK] = {OF_WORD, OF_DIGIT, 0, OF_SPACE, OF_MARK, OF_HIGH_BYTE},
-	    [HIGH] = {OF_WORD, OF_DIGIT, 0, OF_SPACE, OF_MARK, OF_HIGH_BYTE},
-	    [BACKSLASH] = {OF_WORD, OF_DIGIT, 0, OF_SPACE, OF_MARK, OF_HIGH_BYTE},
+	static const unsigned short weights[][CN_HIGH + 1] = {
+	    [CN_LETTER] = {OF_LETTER, OF_DIGIT, 0, OF_SPACE, OF_MARK, OF_HIGH_BYTE},
+	    [CN_DIGIT] = {OF_WORD, OF_DIGIT, 0, OF_SPACE, OF_MARK, OF_HIGH_BYTE},
+	    [CN_SPACE] = {OF_WORD, OF_DIGIT, OF_SPACE, OF_SPACE, OF_MARK, OF_HIGH_BYTE},
+	    [CN_BREAK] = {OF_WORD, OF_DIGIT, OF_SPACE, OF_SPACE, OF_MARK, OF_HIGH_BYTE},
+	    [CN_MARK] = {OF_WORD, OF_DIGIT, 0, OF_SPACE, OF_MARK, OF_HIGH_BYTE},
+	    [CN_HIGH] = {OF_WORD, OF_DIGIT, 0, OF_SPACE, OF_MARK, OF_HIGH_BYTE},
+	    [CN_BACKSLASH] = {OF_WORD, OF_DIGIT, 0, OF_SPACE, OF_MARK, OF_HIGH_BYTE},
 	};
 	uint64_t weight = 0;
 	size_t i = 0;
 
 	while (i < v.n) {
-		enum class here = class_of((unsigned char)v.p[i]);
+		enum cn_byte_class here = class_of((unsigned char)v.p[i]);
 
-		if (here == BACKSLASH)
+		if (here == CN_BACKSLASH)
 			i += unescape(v.p + i, v.n - i, &here);
 		else
 			i++;
@@ -121,13 +122,13 @@ static uint64_t weigh_bytes(struct cn_view v, enum class before)
 static uint64_t weigh_text(struct cn_view v)
 {
 	if (v.n <= SAMPLED)
-		return weigh_bytes(v, MARK);
+		return weigh_bytes(v, CN_MARK);
 	const size_t window = SAMPLED / WINDOWS;
 	uint64_t weight = 0;
 	for (size_t i = 0; i < WINDOWS; i++) {
 		size_t at = (v.n - window) / (WINDOWS - 1) * i;
 		weight += weigh_bytes(cn_view(v.p + at, window),
-		                      at ? class_of((unsigned char)v.p[at - 1]) : MARK);
+		                      at ? class_of((unsigned char)v.p[at - 1]) : CN_MARK);
 	}
 	return weight * (v.n / 64) / (SAMPLED / 64);
 }

@@ -27,7 +27,7 @@ static bool next_word(struct cn_view *rest, struct cn_view *ret)
 }
 
 static const char *const CN_WAY_WORDS[] = {
-#define X(symbol, word, text) [CN_WAY_##symbol] = word,
+#define X(symbol, word, text) [CN_WAY_##symbol] = (word),
     CN_WAYS(X)
 #undef X
 };

@@ -159,36 +159,10 @@ static struct cn_view go_on(struct cn_arena *a, struct cn_view whole, struct cn_
 static struct cn_view words(struct cn_arena *a, const char *begin, uint64_t n)
 {
 	static const char *const some[] = {
-	    "the",
-	    "file",
-	    "isn't",
-	    "here",
-	    "yet,",
-	    "so",
-	    "I",
-	    "make",
-	    "it",
-	    "with",
-	    "all",
-	    "that",
-	    "it's",
-	    "to",
-	    "hold",
-	    "and",
-	    "look",
-	    "at",
-	    "what",
-	    "came",
-	    "of",
-	    "it;",
-	    "then",
-	    "\xc3\xbc"
-	    "ber",
-	    "next",
-	    "\xe2\x82\xac"
-	    "5",
-	    "(twice)",
-	    "goes",
+	    "the",  "file", "isn't",       "here", "yet,",          "so",      "I",
+	    "make", "it",   "with",        "all",  "that",          "it's",    "to",
+	    "hold", "and",  "look",        "at",   "what",          "came",    "of",
+	    "it;",  "then", "\303\274ber", "next", "\342\202\2545", "(twice)", "goes",
 	    "by\n",
 	};
 	CN_AUTO(cn_buf) b = {0};

@@ -403,7 +403,8 @@ static int put_provenance(struct cn_store_txn *t, const struct cn_batch_provenan
 
 static int put_nodes(struct cn_store_txn *t, const struct cn_batch *b, struct cn_arena *a)
 {
-	const struct cn_batch_node **v = cn_arena_alloc(a, (b->n_nodes + 1) * sizeof(*v));
+	const struct cn_batch_node **v =
+	    cn_arena_alloc(a, (b->n_nodes + 1) * sizeof(const struct cn_batch_node *));
 	bool *known = cn_arena_zalloc(a, b->n_nodes + 1);
 	size_t n = 0;
 	int rc;

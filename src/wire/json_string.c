@@ -13,7 +13,7 @@
 #if defined(__SSE2__) && !defined(CN_PLAIN_C)
 #include <emmintrin.h>
 
-#define LANE 16
+#define LANE ((ptrdiff_t)16)
 
 /* Bit i: byte i is '"' or '\\'; all: or a control byte, or one above 127. */
 static inline uint64_t lane(const char *p, bool all)
@@ -28,7 +28,7 @@ static inline uint64_t lane(const char *p, bool all)
 	return (uint64_t)_mm_movemask_epi8(found);
 }
 #else
-#define LANE      8
+#define LANE      ((ptrdiff_t)8)
 #define EACH(c)   (0x0101010101010101u * (uint64_t)(c))
 #define TOP_BITS  EACH(0x80)
 #define LOW_BITS  EACH(0x7f)

@@ -13,12 +13,12 @@
 #include "continuo/ids.h"
 
 enum kind {
-	OTHER,
-	IMAGE,
-	THINKING,
-	CALL,
-	RESULT,
-	STATE, /* names what one provider holds */
+	CN_IS_OTHER,
+	CN_IS_IMAGE,
+	CN_IS_THINKING,
+	CN_IS_CALL,
+	CN_IS_RESULT,
+	CN_IS_STATE, /* names what one provider holds */
 };
 
 /* What there is to know of one content block, whatever the order of its members. */
@@ -55,17 +55,17 @@ static enum kind kind_of(struct cn_json type)
 {
 	if (cn_wire__is(type, CN_VIEW("thinking")) ||
 	    cn_wire__is(type, CN_VIEW("redacted_thinking")))
-		return THINKING;
+		return CN_IS_THINKING;
 	if (cn_wire__is(type, CN_VIEW("tool_use")))
-		return CALL;
+		return CN_IS_CALL;
 	if (cn_wire__is(type, CN_VIEW("tool_result")))
-		return RESULT;
+		return CN_IS_RESULT;
 	if (cn_wire__is(type, CN_VIEW("image")))
-		return IMAGE;
+		return CN_IS_IMAGE;
 	if (cn_wire__is(type, CN_VIEW("file")) ||
 	    cn_wire__is(type, CN_VIEW("container_upload")))
-		return STATE;
-	return OTHER;
+		return CN_IS_STATE;
+	return CN_IS_OTHER;
 }
 
 static void walk_content(struct pass *g, bool of_message);
@@ -74,7 +74,7 @@ static void walk_content(struct pass *g, bool of_message);
 static struct block walk_block(struct pass *g)
 {
 	struct cn_wire__walk *w = &g->w;
-	struct block block = {.kind = OTHER};
+	struct block block = {.kind = CN_IS_OTHER};
 	struct cn_view key;
 	struct cn_json v;
 
@@ -93,8 +93,8 @@ static struct block walk_block(struct pass *g)
 		else if (cn_wire__says(key, CN_VIEW("tool_use_id")))
 			block.tool_use_id = v;
 	}
-	g->r->images |= block.kind == IMAGE;
-	g->r->provider_state |= block.kind == STATE;
+	g->r->images |= block.kind == CN_IS_IMAGE;
+	g->r->provider_state |= block.kind == CN_IS_STATE;
 	return block;
 }
 
@@ -130,18 +130,18 @@ static void note_call(struct pass *g, struct cn_view block, struct cn_json id)
 static void note_block(struct pass *g, const struct block *block, struct cn_view raw)
 {
 	switch (block->kind) {
-	case THINKING:
+	case CN_IS_THINKING:
 		note_thought(g, raw);
 		return;
-	case CALL:
+	case CN_IS_CALL:
 		note_call(g, raw, block->id);
 		return;
-	case RESULT:
+	case CN_IS_RESULT:
 		note_call(g, raw, block->tool_use_id);
 		return;
-	case OTHER:
-	case IMAGE:
-	case STATE:
+	case CN_IS_OTHER:
+	case CN_IS_IMAGE:
+	case CN_IS_STATE:
 		return;
 	}
 }

@@ -57,7 +57,7 @@ int cn_wire__walk_request(struct cn_arena *a, struct cn_request *r,
 
 /* ---- json_cursor.c ---- */
 
-enum cn_json_kind cn_wire__kind(char first);
+enum cn_json_kind cn_wire__kind(char c);
 bool cn_wire__says_escaped(struct cn_view raw, struct cn_view s);
 
 /*
