@@ -194,6 +194,38 @@ static bool several_models(const struct cn_turn_record *t)
 	return false;
 }
 
+/* The first piece of block index, or n_blocks. */
+static size_t piece_of(const struct cn_turn_record *t, uint64_t index)
+{
+	size_t i = 0;
+
+	while (i < t->n_blocks && t->blocks[i].index != index)
+		i++;
+	return i;
+}
+
+static bool is_joined(const struct cn_turn_record *t, size_t i)
+{
+	return i + 1 < t->n_blocks && t->blocks[i + 1].index == t->blocks[i].index;
+}
+
+/* A text that several models wrote: each piece under the name of its own. */
+static void add_joined(const struct cn_page_out *o, struct cn_view text,
+                       const struct cn_turn_record *t, size_t i)
+{
+	uint64_t index = t->blocks[i].index;
+
+	for (; i < t->n_blocks && t->blocks[i].index == index; i++) {
+		const struct cn_block_record *r = &t->blocks[i];
+		size_t n = r->bytes < text.n ? (size_t)r->bytes : text.n;
+
+		if (r->joint.n)
+			add_line(o, "here it broke off; on with ", r->model);
+		add_text(o, is_joined(t, i) ? cn_view_cut(text, n) : text, o->cuts);
+		text = cn_view_from(text, n);
+	}
+}
+
 /* turn: whose answer it is; NULL: not an answer. */
 static void add_content(const struct cn_page_out *o, const struct cn_node *node,
                         const struct cn_turn_record *turn)
@@ -204,12 +236,21 @@ static void add_content(const struct cn_page_out *o, const struct cn_node *node,
 	if (content.kind == CN_JSON_STRING)
 		add_text(o, cn_json_text(o->a, content), o->cuts);
 	for (struct cn_json_iter it = cn_json_iter(content); cn_json_next(&it);) {
-		if (turn && several_models(turn) && it.index < turn->n_blocks &&
-		    !cn_view_eq(model, turn->blocks[it.index].model)) {
-			model = turn->blocks[it.index].model;
-			add_line(o, "by ", model);
+		size_t i = turn ? piece_of(turn, it.index) : 0;
+
+		if (!turn || i == turn->n_blocks) {
+			add_block(o, it.value);
+			continue;
 		}
-		add_block(o, it.value);
+		if (several_models(turn) && !cn_view_eq(model, turn->blocks[i].model))
+			add_line(o, "by ", turn->blocks[i].model);
+		if (is_joined(turn, i))
+			add_joined(o, text_at(o, it.value, "text"), turn, i);
+		else
+			add_block(o, it.value);
+		while (is_joined(turn, i))
+			i++;
+		model = turn->blocks[i].model;
 	}
 }
 

@@ -317,9 +317,14 @@ static void people_see_who_said_what_and_what_failed(void **state)
 	                                        .class = CN_VIEW("ok"),
 	                                        .http_status = 200,
 	                                        .took_ms = 2000}};
-	struct cn_block_record blocks[] = {{.model = CN_VIEW("anthropic/opus")},
-	                                   {.model = CN_VIEW("kimi/k2")},
-	                                   {.model = CN_VIEW("kimi/k2")}};
+	struct cn_block_record blocks[] = {
+	    {.model = CN_VIEW("anthropic/opus")},
+	    {.index = 1, .model = CN_VIEW("anthropic/opus"), .bytes = 4},
+	    {.index = 1,
+	     .model = CN_VIEW("kimi/k2"),
+	     .bytes = 3,
+	     .joint = CN_VIEW("exact")},
+	    {.index = 2, .model = CN_VIEW("kimi/k2")}};
 	struct cn_turn_record t[] = {turn_of("1", u, a), turn_of("2", r, NONE)};
 	static const struct {
 		enum cn_export_form form;
@@ -331,7 +336,8 @@ static void people_see_who_said_what_and_what_failed(void **state)
 	      "end_turn)\n",
 	      "    anthropic/opus: overloaded (HTTP 529), overloaded_error, after 250 ms\n"
 	      "    kimi/k2: ok, after 2.0 s\n",
-	      "    by anthropic/opus\n    (thinking)\n    hm\n    by kimi/k2\n    I read.\n",
+	      "    by anthropic/opus\n    (thinking)\n    hm\n    I re\n"
+	      "    here it broke off; on with kimi/k2\n    ad.\n    → Read\n",
 	      "    → Read\n    {\"path\":\"x\"}\n", "← failed t1\n    no ```` such file\n",
 	      "! the client was told: all is lost\n"}},
 	    {CN_EXPORT_MARKDOWN,
@@ -346,7 +352,7 @@ static void people_see_who_said_what_and_what_failed(void **state)
 	t[0].attempts = attempts;
 	t[0].n_attempts = 2;
 	t[0].blocks = blocks;
-	t[0].n_blocks = 3;
+	t[0].n_blocks = 4;
 	t[0].usage = (struct cn_usage){12, 34, 0, 0, true, true, false, false};
 	t[1].error = CN_VIEW("all is lost");
 	for (size_t i = 0; i < 2; i++) {
