@@ -170,6 +170,12 @@ struct cn_demo_turn {
 	char wrong[480]; /* "" or how the answer broke the promise of a well-formed one */
 	uint64_t first_byte_ms, took_ms;
 	bool tool; /* it asked for a tool */
+	/* The last joint: who went on, after which words, how long after what came before.
+	 */
+	char joined[160]; /* empty: nobody had to */
+	char after[64];
+	uint64_t joint_ms;
+	unsigned joints;
 };
 /* A conversation: messages gather in it. */
 struct cn_demo_client {
@@ -180,7 +186,7 @@ struct cn_demo_client {
 	struct cn_arena arena;   /* owns ids seen */
 	struct cn_view ids[256]; /* message and tool ids of the whole conversation */
 	size_t n_ids;
-	unsigned steps;
+	unsigned steps, turns; /* of the task; whole so far */
 	char session[40];
 };
 void cn_demo_client_init(struct cn_demo_client *c, const char *host, unsigned port,

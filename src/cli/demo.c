@@ -31,27 +31,39 @@ static const struct cn_option options[] = {
     {0}};
 
 static const char *const description[] = {
-    "A scripted client works through a task of ten turns, with a tool call in each but the "
-    "last, against a real router.  The first of two scripted providers fails in another way "
-    "in most turns; the second takes over.  Needs no keys and no network.",
+    "A scripted client works through a task, with a tool call in each turn but the last, "
+    "against a real router.  The first of two scripted providers fails in another way in "
+    "most turns: before its answer begins, and then the second takes over, or in the middle "
+    "of it, and then the second goes on from the last words.  Needs no keys and no network.",
     NULL};
 
 static const struct cn_example examples[] = {{"demo", "Shows it"}, {0}};
 
-/* One turn: what `first` does, in words of its script and of ours. */
+/* One turn: what `first` does, in words of its script and of ours; and `second`, when that
+ * is more than to answer. */
 static const struct {
-	const char *step, *text;
+	const char *step, *text, *second;
 } turns[] = {
-    {"always ok", "nothing: it answers"},
-    {"always status 429 retry-after=1", "rate limit: 429, try again in 1 s"},
-    {"always status 529", "overloaded: 529"},
-    {"always status 500", "internal error: 500"},
-    {"always refuse", "the connection is refused"},
-    {"always hang", "takes the request and says nothing"},
-    {"always error-body", "200, and an error for a body"},
-    {"always error-event", "an error event in the stream"},
-    {"always end-early", "the stream ends before any content"},
-    {"always ok", "nothing: it answers"},
+    {"always ok", "nothing: it answers", NULL},
+    {"always status 429 retry-after=1", "rate limit: 429, try again in 1 s", NULL},
+    {"always status 529", "overloaded: 529", NULL},
+    {"always status 500", "internal error: 500", NULL},
+    {"always refuse", "the connection is refused", NULL},
+    {"always hang", "takes the request and says nothing", NULL},
+    {"always error-body", "200, and an error for a body", NULL},
+    {"always error-event", "an error event in the stream", NULL},
+    {"always end-early", "the stream ends before any content", NULL},
+    {"always cut-rst events=6", "reset in the middle of the text", NULL},
+    {"always cut-error events=7", "an error event in the middle of it", NULL},
+    {"always cut-clean events=5", "the text just ends", NULL},
+    {"always stall events=6", "falls silent in the middle of it", NULL},
+    {"always cut-fin events=5 thinking", "breaks off while it thinks", NULL},
+    {"always cut-fin events=13", "breaks off in a tool call", NULL},
+    {"always bad-tool", "a tool call that is no JSON", NULL},
+    {"always no-stop", "breaks off after the tool call", NULL},
+    {"always cut-fin events=6", "in the middle, and the second one too",
+     "cut-rst events=11; ok"},
+    {"always ok", "nothing: it answers", NULL},
 };
 #define ALWAYS  (sizeof("always ") - 1) /* before each step */
 #define N_TURNS (sizeof(turns) / sizeof(turns[0]))
@@ -66,6 +78,7 @@ struct demo {
 	uv_thread_t thread;
 	uv_sem_t done;           /* it has done what it was called for */
 	const char *step;        /* of `first` from now on; NULL: end */
+	const char *second_step; /* of `second` */
 	struct cn_error mistake; /* of that step */
 	struct cn_provider *provider;
 	bool looping, threaded;
@@ -98,6 +111,10 @@ static void on_call(uv_async_t *async)
 	if (d->step) {
 		d->mistake.code = cn_provider_script(d->provider, "first",
 		                                     cn_view_str(d->step), &d->mistake);
+		if (!d->mistake.code)
+			d->mistake.code =
+			    cn_provider_script(d->provider, "second",
+			                       cn_view_str(d->second_step), &d->mistake);
 	} else {
 		cn_provider_close(cn_steal(&d->provider));
 		uv_close((uv_handle_t *)async, NULL);
@@ -106,9 +123,11 @@ static void on_call(uv_async_t *async)
 }
 
 /* Calls the thread; the semaphore orders its reads and writes with ours. */
-static int tell_provider(struct demo *d, const char *step, struct cn_error *reterr)
+static int tell_provider(struct demo *d, const char *step, const char *second,
+                         struct cn_error *reterr)
 {
 	d->step = step;
+	d->second_step = second ? second : "always ok";
 	(void)uv_async_send(&d->call); /* cannot fail on a live handle */
 	uv_sem_wait(&d->done);
 	if (d->mistake.code)
@@ -157,7 +176,7 @@ static void stop_provider(struct demo *d)
 	if (!d->looping)
 		return;
 	if (d->threaded) {
-		(void)tell_provider(d, NULL, &none); /* its end makes no mistake */
+		(void)tell_provider(d, NULL, NULL, &none); /* its end makes no mistake */
 		uv_thread_join(&d->thread);
 	} else {
 		on_call(&d->call);
@@ -191,7 +210,8 @@ static int write_policy(const struct demo *d, struct cn_error *reterr)
 	        "fallback:\n"
 	        "  connect_timeout: 1s\n"
 	        "  first_byte_timeout: 1500ms\n"
-	        "  idle_timeout: 2s\n",
+	        "  idle_timeout: 1500ms\n"
+	        "  hold_thinking: 0s\n",
 	        d->first, d->second);
 	if (fclose(f))
 		return cn_fail(reterr, CN_E_IO, "%s: %s", d->paths.policy, strerror(errno));
@@ -309,6 +329,22 @@ static const char *seconds(struct demo *d, uint64_t ms)
 	return cn_arena_printf(&d->cli->arena, "%" PRIu64 " ms", ms);
 }
 
+/* The words at the joint, if there were any yet. */
+static const char *after(struct demo *d, const struct cn_demo_turn *t)
+{
+	return t->after[0] ? cn_arena_printf(&d->cli->arena, ", from \"%s\"",
+	                                     cn_cli__clean(d->cli, cn_view_str(t->after)))
+	                   : "";
+}
+
+/* Whose words the answer is made of. */
+static struct cn_view answered(struct demo *d, const struct cn_demo_turn *t)
+{
+	return cn_view_str(
+	    t->joints ? cn_arena_printf(&d->cli->arena, "%s + %s", t->used, t->joined)
+		      : t->used);
+}
+
 static void show_turn(struct demo *d, size_t i)
 {
 	const struct cn_demo_turn *t = &d->results[i];
@@ -320,6 +356,11 @@ static void show_turn(struct demo *d, size_t i)
 	if (t->wrong[0])
 		cn_cli__print(cli, "%sbroken: %s%s\n", paint(d, RED),
 		              cn_cli__clean(cli, cn_view_str(t->wrong)), paint(d, PLAIN));
+	else if (t->joints)
+		cn_cli__print(cli, "%sbroke off%s -> %s%s%s went on after %s%s\n",
+		              paint(d, RED), paint(d, PLAIN), paint(d, GREEN),
+		              cn_cli__clean(cli, cn_view_str(t->joined)), paint(d, PLAIN),
+		              seconds(d, t->joint_ms), after(d, t));
 	else if (*failed)
 		cn_cli__print(cli, "%s%s%s -> %s%s%s took over after %s\n", paint(d, RED),
 		              failed, paint(d, PLAIN), paint(d, GREEN), used,
@@ -351,11 +392,12 @@ static void show_summary(struct demo *d)
 
 		cn_cli__cell_number(cli, &l, i + 1);
 		cn_cli__cell(cli, &l, cn_view_str(turns[i].step + ALWAYS));
-		if (*failed)
-			cn_cli__cell(cli, &l, cn_view_str(failed));
+		if (*failed || t->joints)
+			cn_cli__cell(cli, &l,
+			             cn_view_str(t->joints ? "broke off" : failed));
 		else
 			cn_cli__cell_none(cli, &l);
-		cn_cli__cell(cli, &l, cn_view_str(t->used));
+		cn_cli__cell(cli, &l, answered(d, t));
 		cn_cli__cell_number(cli, &l, t->first_byte_ms);
 		cn_cli__cell_number(cli, &l, t->took_ms);
 		cn_cli__cell(cli, &l, cn_view_str(t->wrong[0] ? "no" : "yes"));
@@ -402,6 +444,9 @@ static void print_json(struct demo *d, const char *session, bool keep)
 		cn_json_add_text(&b, "attempts", cn_view_str(t->attempts));
 		cn_json_add_text(&b, "failed", cn_view_str(d->failed[i]));
 		cn_json_add_text(&b, "answered", cn_view_str(t->used));
+		cn_json_add_u64(&b, "joints", t->joints);
+		cn_json_add_text(&b, "joined", cn_view_str(t->joined));
+		cn_json_add_u64(&b, "joint_ms", t->joint_ms);
 		cn_json_add_u64(&b, "first_byte_ms", t->first_byte_ms);
 		cn_json_add_u64(&b, "took_ms", t->took_ms);
 		cn_json_add_bool(&b, "whole", !t->wrong[0]);
@@ -424,7 +469,7 @@ static int play(struct demo *d, bool keep, struct cn_error *reterr)
 	if (!cli->common.json)
 		cn_cli__print(cli,
 		              "A router on port %u, two providers, one task of %zu turns.  "
-		              "%sfirst%s fails, %ssecond%s takes over.\n\n",
+		              "%sfirst%s fails, %ssecond%s takes over or goes on.\n\n",
 		              d->port, N_TURNS, paint(d, RED), paint(d, PLAIN),
 		              paint(d, GREEN), paint(d, PLAIN));
 	(void)fflush(cli->out);
@@ -437,7 +482,8 @@ static int play(struct demo *d, bool keep, struct cn_error *reterr)
 		 * rest is forgotten, so that every failure is shown, one a turn. */
 		failed = ask(d, "/api/reset", CN_VIEW("{}"), &answer, reterr);
 		if (!failed)
-			failed = tell_provider(d, turns[d->n].step, reterr);
+			failed =
+			    tell_provider(d, turns[d->n].step, turns[d->n].second, reterr);
 		if (failed)
 			break;
 		d->whole += cn_demo_client_turn(&client, TURN_MS, t);

@@ -37,7 +37,7 @@ struct reader {
 	} at;
 	size_t blocks;
 	enum cn_block_type block;
-	uint64_t began_ms;
+	uint64_t began_ms, last_ms; /* last: the event before */
 };
 
 static bool wrong(struct reader *r, const char *what)
@@ -119,20 +119,58 @@ static bool on_message_delta(struct reader *r, const struct cn_event *ev)
 	return true;
 }
 
+/* ": x-model-used NAME": another model goes on from here. */
+static void on_joint(struct reader *r, struct cn_view comment)
+{
+	struct cn_demo_turn *t = r->turn;
+	struct cn_view text = cn_buf_view(&r->text), name = comment;
+	size_t from = text.n > 24 ? text.n - 24 : 0;
+
+	if (!cn_view_starts(cn_view_trim(name), CN_VIEW("x-model-used ")) ||
+	    r->at == CN_AT_START)
+		return;
+	name = cn_view_from(cn_view_trim(name), sizeof("x-model-used ") - 1);
+	while (from < text.n && from && text.p[from - 1] != ' ')
+		from++;
+	snprintf(t->joined, sizeof(t->joined), "%.*s", CN_VIEW_ARG(name));
+	snprintf(t->after, sizeof(t->after), "%.*s", CN_VIEW_ARG(cn_view_from(text, from)));
+	t->joint_ms = cn_clock_ms() - r->last_ms;
+	t->joints++;
+}
+
+/* What a scripted model says is known: so is what was lost or said twice. */
+static bool is_whole(const struct reader *r)
+{
+	const struct cn_demo_client *c = r->client;
+	char want[100];
+	unsigned step = c->turns + 1;
+
+	if (step > c->steps)
+		snprintf(want, sizeof(want), "All %u steps are done.", c->steps);
+	else
+		snprintf(want, sizeof(want), "Step %u of %u: I write the file for it now.",
+		         step, c->steps);
+	return cn_view_is(cn_buf_view(&r->text), want);
+}
+
 static bool on_event(void *self, const struct cn_sse_event *sse)
 {
 	struct reader *r = self;
 	struct cn_event ev;
 	struct cn_error err;
 
-	if (sse->comment)
+	if (sse->comment) {
+		on_joint(r, sse->data);
 		return true;
+	}
 	if (sse->name.n == 0)
 		return wrong(r, "an event without its event: line");
 	if (cn_anthropic_decode(&r->arena, sse->name, sse->data, &ev, &err))
 		return wrong(r, err.message);
 	if (ev.kind != CN_EV_PING && !r->turn->first_byte_ms)
 		r->turn->first_byte_ms = cn_clock_ms() - r->began_ms;
+	if (ev.kind != CN_EV_PING)
+		r->last_ms = cn_clock_ms();
 	switch (ev.kind) {
 	case CN_EV_MESSAGE_START:
 		if (r->at != CN_AT_START)
@@ -387,9 +425,13 @@ bool cn_demo_client_turn(struct cn_demo_client *c, uint64_t timeout_ms,
 		wrong(&r, "the router cannot be reached");
 	else
 		read_answer(&w, &r);
+	if (!ret->wrong[0] && !is_whole(&r))
+		wrong(&r, "words were lost or said twice");
 	ret->took_ms = cn_clock_ms() - r.began_ms;
-	if (!ret->wrong[0])
+	if (!ret->wrong[0]) {
 		add_answer(c, &r);
+		c->turns++;
+	}
 	if (w.fd >= 0)
 		close(w.fd);
 	cn_buf_done(&w.in);

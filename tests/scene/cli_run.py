@@ -521,10 +521,11 @@ def the_demo_arrives_whole():
                             text=True, timeout=2 * LIMIT)
     equal(answer.returncode, 0, answer.stderr)
     got = json.loads(answer.stdout)
-    equal((got['whole'], got['of']), (10, 10), 'turns')
+    equal((got['whole'], got['of']), (19, 19), 'turns')
     failed = [t['attempts'].split(',')[0].split(':')[1] for t in got['turns']]
     equal(failed, ['ok', '429', '529', '500', 'timeout_connect', 'timeout_first_byte',
-                   'overloaded', 'overloaded', 'truncated_stream', 'ok'], 'one failure a turn')
+                   'overloaded', 'overloaded', 'truncated_stream'] + 10 * ['ok'], 'one failure a turn')
+    equal([t['joints'] for t in got['turns']], 9 * [0] + [1, 1, 1, 1, 1, 1, 1, 0, 2, 0], 'who went on')
     equal([t['failed'] for t in got['turns']][3:6], ['500', 'timeout_connect (connection refused)',
                                                      'timeout_first_byte (nothing came in time)'], 'what is told of a failure')
     equal([n for n in set(os.listdir(tempfile.gettempdir())) - before
