@@ -438,6 +438,10 @@ static void peer_next(struct peer *peer)
 	cn_buf_consume(&peer->in, peer->request);
 	cn_buf_done(&peer->out);
 	peer->stage = CN_PEER_READING;
+	if (!b->listening) { /* who refuses keeps no old connection either */
+		peer_close(peer, false);
+		return;
+	}
 	peer->request = request_size(&peer->in, &peer->head);
 	if (!peer->request)
 		return;

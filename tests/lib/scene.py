@@ -79,6 +79,7 @@ import concurrent.futures
 import os
 import signal
 import sys
+import threading
 import time
 import traceback
 
@@ -101,33 +102,52 @@ def run_statement(statement, verbs, expectations):
         verbs.run(found)
 
 
-def run_scene(scene, binary, provider):
+def why_not(act):
+    """None when it went well; a scene may fail in any way, the others go on."""
+    try:
+        act()
+    except SceneError as e:
+        return f'{e}'
+    except Exception:
+        return traceback.format_exc()
+    return None
+
+
+def report_of(scene, line, failure, world, verbs):
+    report = [f'{scene.path}:{line}: {failure}']
+    if verbs.answers and verbs.answers[-1]:
+        report += ['---- the last answer', verbs.answers[-1].text()]
+    report += ['---- the upstreams saw'] + [f'{s["backend"]} {s["n"]} {s["step"]}' for s in verbs.seen()[-12:]]
+    report += ['---- the trace'] + [f'{t["t"]} {t["event"]} {t["a"]} {t["b"]} {t["text"]}' for t in world.trace()[-25:]]
+    return '\n'.join(report + ['---- the end of the router\'s log', world.router_log()[-4000:], '----'])
+
+
+def run_scene(scene, binary, provider, places):
     """(passed, report)"""
     world = World(binary, provider)
     verbs = Verbs(world)
     expectations = Expectations(world, verbs)
-    began, line, failure = time.monotonic(), scene.line, None
-    try:
+    line = scene.line
+
+    def play():
+        nonlocal line
         for statement in scene.statements:
             line = statement.line
             run_statement(statement, verbs, expectations)
         line = scene.line
         verbs.end()
-        world.end()
-    except Exception as e:  # a scene may fail in any way; the others go on
-        known = isinstance(e, SceneError)
-        failure = f'{e}' if known else traceback.format_exc()
-    took = time.monotonic() - began
+        world.settle()
+
     try:
+        with places:
+            began = time.monotonic()
+            failure = why_not(play)
+        # A router takes half a second to end, doing nothing: the next scene need not wait.
+        failure = failure or why_not(world.end)
+        title = f'{scene.name} {scene.title} ({time.monotonic() - began:.1f} s)'
         if failure is None:
-            return True, f'ok   {scene.name} {scene.title} ({took:.1f} s)'
-        report = [f'FAIL {scene.name} {scene.title} ({took:.1f} s)', f'{scene.path}:{line}: {failure}']
-        if verbs.answers:
-            report += ['---- the last answer', verbs.answers[-1].text()]
-        report += ['---- the upstreams saw'] + [f'{s["backend"]} {s["n"]} {s["step"]}' for s in verbs.seen()[-12:]]
-        report += ['---- the trace'] + [f'{t["t"]} {t["event"]} {t["a"]} {t["b"]} {t["text"]}' for t in world.trace()[-25:]]
-        report += ['---- the end of the router\'s log', world.router_log()[-4000:], '----']
-        return False, '\n'.join(report)
+            return True, f'ok   {title}'
+        return False, f'FAIL {title}\n' + report_of(scene, line, failure, world, verbs)
     finally:
         verbs.drop_all()
         world.destroy()
@@ -160,8 +180,9 @@ def main():
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, on_signal)
     passed = failed = 0
-    with concurrent.futures.ThreadPoolExecutor(o.jobs) as pool:
-        runs = [pool.submit(run_scene, s, os.path.abspath(o.bin), os.path.abspath(o.provider)) for s in scenes]
+    places = threading.Semaphore(o.jobs)
+    with concurrent.futures.ThreadPoolExecutor(3 * o.jobs) as pool:
+        runs = [pool.submit(run_scene, s, os.path.abspath(o.bin), os.path.abspath(o.provider), places) for s in scenes]
         for run in runs:
             ok, report = run.result()
             passed, failed = passed + ok, failed + (not ok)

@@ -187,7 +187,7 @@ class World:
                                           pass_fds=[read_end] if read_end is not None else [])
         if read_end is not None:
             os.close(read_end)
-        until('the router to serve', lambda: os.path.exists(ready) or self.child.poll() is not None, 60)
+        until('the router to serve', lambda: os.path.exists(ready) or self.child.poll() is not None, 2 * SECONDS)
         if self.child.poll() is not None:
             self.exit = self.child.returncode
             self.child = None
@@ -254,11 +254,14 @@ class World:
             return s['turns_now'] == 0 and s['connections_now'] == 0 and s['memory_percent'] == 0
         until('all turns and connections to be over', clean)
 
-    def end(self):
-        """Orderly; anything that was left behind is an error of the scene."""
+    def settle(self):
+        """Anything that was left behind is an error of the scene."""
         if self.child:
             self.leaves_nothing_behind()
-            self.stop()
+
+    def end(self):
+        """Orderly: a leak that a sanitizer finds is an error of the scene too."""
+        self.stop()
         if self.provider:
             provider, self.provider = self.provider, None
             provider.stop()
