@@ -7,16 +7,13 @@
 #define CONTINUO_POLICY_H
 
 #include "continuo/arena.h"
+#include "continuo/dialect.h"
 #include "continuo/outcome.h"
 
 #include <stdatomic.h>
 
 #define CN_FOREVER UINT64_MAX /* max_wait: forever; hedge_after: off */
 
-enum cn_wire {
-	CN_WIRE_ANTHROPIC,
-	CN_WIRE_OPENAI_CHAT
-};
 enum cn_continuation {
 	CN_CONTINUE_AUTO, /* of fallback: the model's own */
 	CN_CONTINUE_INSTRUCT,

@@ -62,7 +62,7 @@ struct cn_field_list {
 
 struct cn_attempt_opts {
 	const struct cn_backend *backend; /* borrowed from the policy */
-	const char *path;      /* "/v1/messages"; joined to the base, query below */
+	const char *path;      /* of the dialect; joined to the base, query below */
 	struct cn_view query;  /* without '?'; may be empty */
 	struct cn_slices body; /* borrowed until on_end or cancel */
 	/* Request fields besides content-type, accept, host and the credential. */
@@ -80,6 +80,8 @@ struct cn_attempt_opts {
 	bool stream;   /* events are expected; else one whole Message, given as events */
 	bool raw;      /* no decoding: on_raw gets the body (count_tokens) */
 	bool own_body; /* for cn_answer_context */
+	/* Of the request, for the decoder; borrowed until on_end or cancel. */
+	struct cn_decode_hints hints;
 	uint64_t output_ceiling; /* tokens, for the answer's size limit; 0: unknown */
 	uint64_t connect_timeout_ms, first_byte_timeout_ms, idle_timeout_ms;
 	uint64_t progress_timeout_ms, attempt_timeout_ms;

@@ -9,7 +9,6 @@
 
 #include <string.h>
 
-#include "continuo/anthropic.h"
 #include "continuo/clock.h"
 
 /* ---- what it makes us hold ---- */
@@ -17,7 +16,7 @@
 bool cn_answer__charge(struct cn_attempt *at)
 {
 	size_t held = at->head_bytes + at->body.cap + at->sse.line.cap + at->sse.data.cap +
-	              at->sse.name.cap;
+	              at->sse.name.cap + cn_decoder_held(at->decoder);
 
 	if (held > at->charged && !cn_charge_take(at->up->charge, held - at->charged)) {
 		(void)cn_attempt__fail(at, CN_TP_OUR_LIMIT, "the memory budget is used up");
@@ -65,10 +64,23 @@ static bool is_content(const struct cn_event *ev)
 	       (ev->block != CN_BLOCK_TEXT && ev->block != CN_BLOCK_THINKING);
 }
 
-bool cn_answer__tell(struct cn_attempt *at, const struct cn_event *ev)
+/* Of an error without a type of ours the whole text is judged, as if it came alone. */
+static struct cn_outcome judge_error(struct cn_attempt *at, const struct cn_event *ev)
 {
+	struct cn_answer_context ctx = cn_verdict__context(at);
+
+	if (ev->error_type.n == 0)
+		return cn_classify_answer(&at->arena, &at->answer, ev->raw, &ctx);
+	return cn_classify_event(&at->arena, ev->error_type, ev->error_message, &ctx);
+}
+
+bool cn_answer__on_event(void *self, const struct cn_event *ev)
+{
+	struct cn_attempt *at = self;
 	const char *bad;
 
+	if (at->ending || at->cancelled)
+		return false;
 	/* Neither is a sign of life: a backend that only repeats them has stalled. */
 	if (ev->kind == CN_EV_PING || ev->kind == CN_EV_UNKNOWN)
 		return true;
@@ -78,10 +90,7 @@ bool cn_answer__tell(struct cn_attempt *at, const struct cn_event *ev)
 		cn_deadline__arm(at);
 	}
 	if (ev->kind == CN_EV_ERROR) {
-		struct cn_answer_context ctx = cn_verdict__context(at);
-
-		at->outcome =
-		    cn_classify_event(&at->arena, ev->error_type, ev->error_message, &ctx);
+		at->outcome = judge_error(at, ev);
 		(void)cn_attempt__mark(at, CN_ENDING_JUDGED);
 		return false;
 	}
@@ -103,18 +112,17 @@ bool cn_answer__tell(struct cn_attempt *at, const struct cn_event *ev)
 bool cn_answer__on_sse(void *self, const struct cn_sse_event *sse)
 {
 	struct cn_attempt *at = self;
-	struct cn_event ev;
 
 	if (sse->comment)
 		return true;
-	if (cn_anthropic_decode(&at->event_arena, sse->name, sse->data, &ev, NULL)) {
+	if (cn_decoder_event(at->decoder, &at->event_arena, sse->name, sse->data, NULL)) {
 		/* The last piece of a body that was cut is cut itself. */
 		if (!at->done)
 			(void)cn_attempt__fail(at, CN_TP_MALFORMED,
 			                       "an event that cannot be read");
 		return false;
 	}
-	return cn_answer__tell(at, &ev);
+	return !at->ending && !at->cancelled;
 }
 
 static void feed(struct cn_attempt *at, struct cn_view bytes)
@@ -237,6 +245,15 @@ static enum cn_transport transport_of(const struct cn_attempt *at, CURLcode code
 	}
 }
 
+/* An answer that lacks nothing but its terminal event is whole. */
+static void ended_by_decoder(struct cn_attempt *at)
+{
+	if (at->kind != CN_ANSWER_STREAM || at->ending || at->cancelled)
+		return;
+	(void)cn_decoder_end(at->decoder, &at->event_arena);
+	cn_arena_done(&at->event_arena);
+}
+
 void cn_answer__over(struct cn_attempt *at, CURLcode code)
 {
 	bool error = at->head_done && at->answer.status >= 300;
@@ -245,6 +262,7 @@ void cn_answer__over(struct cn_attempt *at, CURLcode code)
 		return;
 	/* The status of an error was an answer already, however its text ended. */
 	if (!error && (code != CURLE_OK || !at->head_done)) {
+		ended_by_decoder(at);
 		(void)cn_attempt__fail(at, transport_of(at, code), NULL);
 		return;
 	}
@@ -254,5 +272,6 @@ void cn_answer__over(struct cn_attempt *at, CURLcode code)
 	}
 	/* It ended properly for HTTP: the last event may lack its blank line. */
 	feed(at, CN_VIEW("\n\n"));
+	ended_by_decoder(at);
 	(void)cn_attempt__fail(at, at->event_seen ? CN_TP_NO_END : CN_TP_EMPTY, NULL);
 }

@@ -54,6 +54,7 @@ static void attempt_close(struct cn_attempt *at)
 	cn_list_remove(&at->link);
 	cn_list_remove(&at->due);
 	cn_sse_done(&at->sse);
+	at->decoder = cn_decoder_free(at->decoder);
 	cn_buf_done(&at->body);
 	cn_arena_done(&at->event_arena);
 	cn_arena_done(&at->arena);
@@ -189,6 +190,9 @@ int cn_attempt_start(struct cn_upstreams *up, const struct cn_attempt_opts *opts
 	at->easy = cn_upstream__easy(up);
 	cn_request__set_options(at);
 	cn_sse_init(&at->sse, cn_answer__on_sse, at);
+	if (!opts->raw)
+		at->decoder = cn_decoder_new(cn_dialect_of(opts->backend->wire),
+		                             &opts->hints, cn_answer__on_event, at);
 	at->started_ms = cn_clock_ms();
 	uv_timer_init(up->loop, &at->timer);
 	at->timer.data = at;

@@ -55,6 +55,7 @@ struct cn_attempt {
 	size_t n_fields, room_fields, head_bytes;
 	enum cn_answer_kind kind;
 	struct cn_sse sse;
+	struct cn_decoder *decoder;  /* owned; NULL: raw */
 	struct cn_arena event_arena; /* of the events being decoded; emptied each time */
 	struct cn_buf body;          /* owned: gathered */
 	size_t charged;
@@ -159,10 +160,10 @@ size_t cn_head__on_line(char *p, size_t size, size_t n, void *self);
 
 size_t cn_answer__on_body(char *p, size_t size, size_t n, void *self);
 bool cn_answer__on_sse(void *self, const struct cn_sse_event *sse);
-/* One decoded event, for the owner; false: the attempt is over. */
-bool cn_answer__tell(struct cn_attempt *at, const struct cn_event *ev);
 /* What the backend makes us hold is charged; false (and failed) when that is too much. */
 bool cn_answer__charge(struct cn_attempt *at);
+/* One decoded event, of the decoder; self is the attempt. */
+bool cn_answer__on_event(void *self, const struct cn_event *ev);
 /* The transfer is over for curl: decides the ending from what came. */
 void cn_answer__over(struct cn_attempt *at, CURLcode code);
 

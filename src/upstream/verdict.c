@@ -2,12 +2,11 @@
  * What an attempt amounts to: a body that came whole is read, and the ending becomes the
  * one outcome that the owner gets.
  *
- * Runs in the drain step, at top level: a whole Message tells all its events in one go.
+ * Runs in the drain step, at top level: a whole answer tells all its events in one go.
  * Classes are route's; here only transport, head and body are put together.
  */
 #include "upstream_impl.h"
 
-#include "continuo/anthropic.h"
 #include "continuo/clock.h"
 
 struct cn_answer_context cn_verdict__context(const struct cn_attempt *at)
@@ -37,14 +36,6 @@ static void read_raw(struct cn_attempt *at, struct cn_view body)
 	(void)cn_attempt__mark(at, CN_ENDING_JUDGED);
 }
 
-static void on_event(void *self, const struct cn_event *ev)
-{
-	struct cn_attempt *at = self;
-
-	if (!at->ending && !at->cancelled)
-		(void)cn_answer__tell(at, ev);
-}
-
 void cn_verdict__read_body(struct cn_attempt *at)
 {
 	struct cn_view body = cn_buf_view(&at->body);
@@ -59,10 +50,10 @@ void cn_verdict__read_body(struct cn_attempt *at)
 		read_raw(at, body);
 		return;
 	}
-	bad = cn_anthropic_decode_message(&at->arena, body, on_event, at, NULL);
+	bad = cn_decoder_whole(at->decoder, &at->arena, body, NULL);
 	if (at->ending || at->cancelled)
 		return;
-	/* A Message whose later blocks cannot be read has told its first ones already. */
+	/* An answer whose later blocks cannot be read has told its first ones already. */
 	if (bad && at->event_seen)
 		(void)cn_attempt__fail(at, CN_TP_MALFORMED,
 		                       "a Message that cannot be read");

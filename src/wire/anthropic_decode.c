@@ -377,3 +377,33 @@ int cn_anthropic_decode_message(struct cn_arena *a, struct cn_view body,
 	tell(&t, &(struct cn_event){.kind = CN_EV_MESSAGE_STOP});
 	return 0;
 }
+
+/* ---- as a decoder ---- */
+
+static int decode_event(struct cn_decoder *d, struct cn_arena *a, struct cn_view name,
+                        struct cn_view data, struct cn_error *reterr)
+{
+	struct cn_event ev;
+	int err = cn_anthropic_decode(a, name, data, &ev, reterr);
+
+	if (!err)
+		cn_wire__tell(d, &ev);
+	return err;
+}
+
+static void on_event(void *self, const struct cn_event *ev)
+{
+	cn_wire__tell(self, ev);
+}
+
+static int decode_whole(struct cn_decoder *d, struct cn_arena *a, struct cn_view body,
+                        struct cn_error *reterr)
+{
+	return cn_anthropic_decode_message(a, body, on_event, d, reterr);
+}
+
+const struct cn_decoder_ops cn_wire__anthropic = {
+    .size = sizeof(struct cn_decoder),
+    .event = decode_event,
+    .whole = decode_whole,
+};

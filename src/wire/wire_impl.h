@@ -2,6 +2,7 @@
 #ifndef CONTINUO_WIRE_IMPL_H
 #define CONTINUO_WIRE_IMPL_H
 
+#include "continuo/dialect.h"
 #include "continuo/json.h"
 #include "continuo/message.h"
 
@@ -79,5 +80,32 @@ static inline bool cn_wire__is(struct cn_json string, struct cn_view s)
 	return string.kind == CN_JSON_STRING && string.raw.n >= 2 &&
 	       cn_wire__says(cn_view(string.raw.p + 1, string.raw.n - 2), s);
 }
+
+/* ---- dialects ---- */
+
+/* What a decoder begins with; what stands behind it is the dialect's own. */
+struct cn_decoder {
+	const struct cn_decoder_ops *ops;
+	struct cn_decode_hints hints;
+	cn_decode_fn on_event;
+	void *self;   /* borrowed */
+	bool stopped; /* the other side wants no more, or all was said */
+};
+
+/* All are given their own decoder; held and end may be NULL: nothing is held or ended. */
+struct cn_decoder_ops {
+	size_t size; /* of the decoder, allocated zeroed */
+	void (*done)(struct cn_decoder *d);
+	int (*event)(struct cn_decoder *d, struct cn_arena *a, struct cn_view name,
+	             struct cn_view data, struct cn_error *reterr);
+	int (*whole)(struct cn_decoder *d, struct cn_arena *a, struct cn_view body,
+	             struct cn_error *reterr);
+	bool (*end)(struct cn_decoder *d, struct cn_arena *a);
+	size_t (*held)(const struct cn_decoder *d);
+};
+extern const struct cn_decoder_ops cn_wire__anthropic;
+
+/* Tells one event, unless the other side has heard enough. */
+void cn_wire__tell(struct cn_decoder *d, const struct cn_event *ev);
 
 #endif

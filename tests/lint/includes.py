@@ -21,7 +21,7 @@ LAYERS = {
 # Folder -> the headers of include/continuo/ that it implements.
 HEADERS = {
     'base': 'arena buf charge clock counters error hash list log trace view',
-    'wire': 'anthropic event ids json message outcome repair schema sse',
+    'wire': 'anthropic dialect event ids json message outcome repair schema sse',
     'route': 'classify ending health plan policy spend',
     'splice': 'joint splice',
     'history': 'canon export record',
