@@ -8,6 +8,7 @@
 	X(CONNECTIONS, "connections", "client connections accepted")                     \
 	X(REQUESTS, "requests", "requests whose head was complete")                      \
 	X(REFUSED, "refused", "requests refused by a check of the listener")             \
+	X(BODIES_POOLED, "bodies_pooled", "bodies too long to be read by their worker")  \
 	X(TURNS, "turns", "turns begun")                                                 \
 	X(TURNS_OK, "turns_ok", "turns that ended with a whole answer")                  \
 	X(TURNS_FAILED, "turns_failed", "turns that ended with an error")                \

@@ -209,6 +209,7 @@ struct cn_worker {
 	struct cn_upstreams *upstreams; /* owned */
 	struct cn_list turns;           /* of cn_turn */
 	struct cn_list counts;          /* of cn_count_call */
+	struct cn_list readings;        /* of cn_reading_job */
 	struct cn_log log;
 	enum {
 		CN_WORKER_SERVING,
@@ -315,6 +316,8 @@ struct cn_client {
 	enum cn_endpoint endpoint;   /* of the request being read */
 	struct cn_turn *turn;        /* borrowed: the turn in flight, or NULL */
 	struct cn_count_call *count; /* borrowed: the count in flight, or NULL */
+	struct cn_reading_job
+	    *reading; /* borrowed: its body is read on the pool; or NULL */
 };
 
 /* The listener's handler of a worker. */
@@ -328,18 +331,45 @@ void cn_answer__error(struct cn_conn *c, int status, const char *type,
 void cn_answer__models(struct cn_client *client, struct cn_view path);
 void cn_answer__ready(struct cn_client *client);
 
-/* ---- reading.c: a body made into a request ---- */
+/* ---- reading.c: a head kept, and a body made into a request ---- */
+
+struct cn_reading_job;
+
+/* What routes may ask of a head after the connection has forgotten it. */
+struct cn_kept_head {
+	struct cn_field *v; /* in arena */
+	size_t n;
+};
+void cn_reading__keep_head(struct cn_arena *a, const struct cn_head *head,
+                           struct cn_kept_head *ret);
+/* Of a cn_kept_head: for cn_match_input. */
+struct cn_view cn_reading__header(const void *self, const char *name);
+
+#define CN_READ_AT_ONCE ((size_t)256 * 1024) /* longer bodies are read on the pool */
 
 struct cn_reading {
 	struct cn_arena *arena;   /* borrowed: owns what is made */
 	struct cn_vault *vault;   /* borrowed */
 	struct cn_view body;      /* borrowed; outlives req */
-	struct cn_view owner;     /* borrowed */
-	struct cn_caller_ids ids; /* borrowed */
+	struct cn_view owner;     /* borrowed; in the arena */
+	struct cn_caller_ids ids; /* borrowed; in the arena */
 	struct cn_request *req;   /* borrowed: what is read, with session and estimate */
+	/* After cn_reading__queue(), on the loop; client: NULL when it is gone. */
+	void (*on_read)(void *self, struct cn_client *client, int bad,
+	                struct cn_error *err);
+	void *self;
 };
 /* Any thread that has the arena to itself.  CN_E_INVALID as cn_request_read(). */
 int cn_reading__run(struct cn_reading *r, struct cn_error *reterr) CN_MUST_CHECK;
+/*
+ * Reads a large body on the pool: true, and on_read follows.  Until then nobody else may
+ * touch arena, body or req.  False: it is short, and cn_reading__run() is for it.
+ */
+bool cn_reading__queue(struct cn_client *client, const struct cn_reading *r) CN_MUST_CHECK;
+/* The client went away; on_read follows all the same. */
+void cn_reading__gone(struct cn_reading_job *job);
+/* Takes back what the pool does not come to. */
+void cn_reading__sweep(struct cn_worker *w, uint64_t now_ms);
 
 /* ---- count.c: count_tokens ---- */
 

@@ -18,16 +18,19 @@
 #define CN_COUNT_ANSWER_MAX ((size_t)65536)
 
 struct cn_count_call {
-	struct cn_list link;      /* in the worker's counts */
-	struct cn_arena arena;    /* owns every view below */
-	struct cn_client *client; /* borrowed */
-	struct cn_policy *policy; /* one reference */
-	struct cn_buf body;       /* owned; charged */
+	struct cn_list link;          /* in the worker's counts */
+	struct cn_arena arena;        /* owns every view below */
+	struct cn_worker *worker;     /* borrowed */
+	struct cn_client *client;     /* borrowed */
+	struct cn_policy *policy;     /* one reference */
+	const struct cn_chain *chain; /* borrowed from the policy: the token's, or NULL */
+	struct cn_buf body;           /* owned; charged */
 	struct cn_request req;
 	struct cn_forward forward;
 	struct cn_credential credential;
 	struct cn_attempt *attempt; /* owned; NULL: none under way */
-	struct cn_view request_id, used;
+	struct cn_kept_head kept;
+	struct cn_view request_id, owner, used;
 	struct cn_view answer; /* of the backend */
 };
 
@@ -35,7 +38,7 @@ static void call_free(struct cn_count_call *call)
 {
 	call->attempt = cn_attempt_cancel(call->attempt);
 	cn_list_remove(&call->link);
-	cn_charge_release(&call->client->worker->shared->charge, call->body.n);
+	cn_charge_release(&call->worker->shared->charge, call->body.n);
 	cn_buf_done(&call->body);
 	cn_policy_unref(call->policy);
 	cn_arena_done(&call->arena);
@@ -97,11 +100,6 @@ static void on_end(void *self, const struct cn_outcome *outcome)
 	answer(call);
 }
 
-static struct cn_view header_of(const void *self, const char *name)
-{
-	return cn_head_get(self, name);
-}
-
 /* The first candidate whose backend has the endpoint and whose key can be used now. */
 static bool forward(struct cn_count_call *call, const struct cn_plan *plan)
 {
@@ -131,14 +129,13 @@ static bool forward(struct cn_count_call *call, const struct cn_plan *plan)
 
 		if (!b->count_tokens || b->wire != CN_WIRE_ANTHROPIC)
 			continue;
-		call->credential = (struct cn_credential){
-		    call->client->worker->shared->vault, &call->forward, b, c->key};
+		call->credential = (struct cn_credential){call->worker->shared->vault,
+		                                          &call->forward, b, c->key};
 		cn_forward__fields(&call->arena, &call->forward, b,
 		                   (struct cn_view){NULL, 0}, &fields, &opts.n_fields);
 		opts.fields = fields;
 		opts.body = cn_anthropic_encode_request(&call->arena, &call->req, &edit);
-		if (cn_attempt_start(call->client->worker->upstreams, &opts, &call->attempt,
-		                     NULL))
+		if (cn_attempt_start(call->worker->upstreams, &opts, &call->attempt, NULL))
 			continue;
 		call->used = cn_view_str(
 		    cn_arena_printf(&call->arena, "%s/%s", b->name, c->model->name));
@@ -147,31 +144,49 @@ static bool forward(struct cn_count_call *call, const struct cn_plan *plan)
 	return false;
 }
 
-static struct cn_view owner_of(const struct cn_client *client)
+static int make_plan(struct cn_count_call *call, struct cn_plan *ret)
 {
-	return client->token ? cn_view_str(client->token->owner) : CN_VIEW("local");
-}
-
-static int make_plan(struct cn_count_call *call, const struct cn_head *head,
-                     struct cn_plan *ret, struct cn_error *err)
-{
-	struct cn_shared *sh = call->client->worker->shared;
-	const struct cn_token *token = call->client->token;
-	const struct cn_chain *chain =
-	    token && token->chain[0]
-		? cn_policy_chain(call->policy, cn_view_str(token->chain))
-		: NULL;
+	struct cn_shared *sh = call->worker->shared;
 	struct cn_match_input in = {.request = &call->req,
-	                            .owner = owner_of(call->client),
-	                            .header = header_of,
-	                            .self = head,
+	                            .owner = call->owner,
+	                            .header = cn_reading__header,
+	                            .self = &call->kept,
 	                            .minute_of_day = cn_clock_minute_of_day()};
 	int bad;
 
 	uv_mutex_lock(&sh->health_lock);
-	bad = cn_plan_make(&call->arena, call->policy, chain, &in, sh->health, 0, ret, err);
+	bad = cn_plan_make(&call->arena, call->policy, call->chain, &in, sh->health, 0, ret,
+	                   NULL);
 	uv_mutex_unlock(&sh->health_lock);
 	return bad;
+}
+
+/* The body was read, as far as it could be. */
+static void decide(struct cn_count_call *call, int bad, const struct cn_error *err)
+{
+	struct cn_plan plan = {0};
+
+	if (bad) {
+		cn_answer__error(call->client->conn, 400, "invalid_request_error",
+		                 cn_view_str(err->message), 0, false);
+		call_free(call);
+		return;
+	}
+	call->client->count = call;
+	/* A worker that closes has no transfers any more. */
+	if (call->worker->stage == CN_WORKER_CLOSING || make_plan(call, &plan) ||
+	    !forward(call, &plan))
+		answer(call);
+}
+
+static void on_read(void *self, struct cn_client *client, int bad, struct cn_error *err)
+{
+	struct cn_count_call *call = self;
+
+	if (client)
+		decide(call, bad, err);
+	else
+		call_free(call);
 }
 
 void cn_count__begin(struct cn_client *client, const struct cn_head *head,
@@ -179,30 +194,29 @@ void cn_count__begin(struct cn_client *client, const struct cn_head *head,
 {
 	struct cn_count_call *call = cn_zalloc(sizeof(*call));
 	struct cn_worker *w = client->worker;
-	struct cn_plan plan = {0};
-	struct cn_error err = {0};
+	const struct cn_token *token = client->token;
 	struct cn_reading reading = {.arena = &call->arena,
 	                             .vault = w->shared->vault,
-	                             .owner = owner_of(client),
-	                             .req = &call->req};
+	                             .body = cn_buf_view(&body),
+	                             .req = &call->req,
+	                             .on_read = on_read,
+	                             .self = call};
+	struct cn_error err = {0};
 
 	cn_list_init(&call->link);
 	cn_list_append(&w->counts, &call->link);
+	call->worker = w;
 	call->client = client;
 	call->body = body;
 	call->policy = cn_shared__policy(w->shared);
+	if (token && token->chain[0])
+		call->chain = cn_policy_chain(call->policy, cn_view_str(token->chain));
 	call->request_id = cn_id_request(&call->arena);
+	call->owner = cn_arena_view(&call->arena,
+	                            token ? cn_view_str(token->owner) : CN_VIEW("local"));
+	cn_reading__keep_head(&call->arena, head, &call->kept);
 	cn_forward__read(&call->arena, head, cn_forward__token(head), &call->forward);
-	reading.body = cn_buf_view(&call->body);
-	if (cn_reading__run(&reading, &err)) {
-		cn_answer__error(client->conn, 400, "invalid_request_error",
-		                 cn_view_str(err.message), 0, false);
-		call_free(call);
-		return;
-	}
-	client->count = call;
-	/* A worker that closes has no transfers any more. */
-	if (w->stage == CN_WORKER_CLOSING || make_plan(call, head, &plan, &err) ||
-	    !forward(call, &plan))
-		answer(call);
+	reading.owner = call->owner;
+	if (!cn_reading__queue(client, &reading))
+		decide(call, cn_reading__run(&reading, &err), &err);
 }

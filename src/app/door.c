@@ -357,6 +357,8 @@ static void on_gone(void *self, struct cn_conn *c, const char *why)
 		cn_turn__client_gone(cn_steal(&client->turn), why);
 	if (client && client->count)
 		cn_count__gone(cn_steal(&client->count));
+	if (client && client->reading)
+		cn_reading__gone(cn_steal(&client->reading));
 }
 
 static void on_close(void *self, struct cn_conn *c)
@@ -366,7 +368,7 @@ static void on_close(void *self, struct cn_conn *c)
 
 	if (!client)
 		return;
-	cn_assert(!client->turn && !client->count);
+	cn_assert(!client->turn && !client->count && !client->reading);
 	if (client->token)
 		cn_access__disconnect(w->shared->access, client->token);
 	cn_token__unref(client->token);

@@ -2,8 +2,9 @@
  * A turn's birth: from a whole request to a plan.  What is wrong with the request itself is
  * answered here and no turn begins.
  *
- * Runs on the turn's worker; the one thing it may have to wait for is the store's word on
- * thinking signatures that this program has not seen yet (a pool job).
+ * Runs on the turn's worker.  It may have to wait for two pool jobs: a large body's
+ * reading, until which there is a cn_turn but no turn, and the store's word on thinking
+ * signatures that this program has not seen yet.
  */
 #include "turn_impl.h"
 
@@ -30,35 +31,6 @@ void cn_turn__free(struct cn_turn *t)
 	cn_policy_unref(t->policy);
 	cn_arena_done(&t->arena);
 	free(t);
-}
-
-static struct cn_view header_of(const void *self, const char *name)
-{
-	const struct cn_turn *t = self;
-
-	for (size_t i = 0; i < t->n_fields; i++)
-		if (cn_view_is(t->fields[i].name, name))
-			return t->fields[i].value;
-	return (struct cn_view){NULL, 0};
-}
-
-/* Keeps what the turn needs of the head after the connection has forgotten it. */
-static void keep_head(struct cn_turn *t, const struct cn_head *head)
-{
-	t->fields = cn_arena_zalloc(&t->arena, (head->n_fields + 1) * sizeof(*t->fields));
-	for (size_t i = 0; i < head->n_fields; i++) {
-		struct cn_view name = head->fields[i].name;
-
-		/* Routes may ask for any field but a credential. */
-		if (cn_view_is(name, "authorization") || cn_view_is(name, "x-api-key") ||
-		    cn_view_is(name, "x-continuo-token") || cn_view_is(name, "cookie"))
-			continue;
-		t->fields[t->n_fields++] =
-		    (struct cn_field){cn_arena_view(&t->arena, name),
-		                      cn_arena_view(&t->arena, head->fields[i].value)};
-	}
-	t->wants_trailers = head->trailers;
-	cn_forward__read(&t->arena, head, cn_forward__token(head), &t->forward);
 }
 
 /* Also the client's own patience says how long it may be held without a head. */
@@ -102,7 +74,9 @@ static struct cn_turn *turn_new(struct cn_client *client, const struct cn_head *
 	t->tried = cn_arena_zalloc(&t->arena, CN_ATTEMPTS_MAX * sizeof(*t->tried));
 	t->outcomes = cn_arena_zalloc(&t->arena, CN_ATTEMPTS_MAX * sizeof(*t->outcomes));
 	t->records = cn_arena_zalloc(&t->arena, CN_ATTEMPTS_MAX * sizeof(*t->records));
-	keep_head(t, head);
+	cn_reading__keep_head(&t->arena, head, &t->kept);
+	t->wants_trailers = head->trailers;
+	cn_forward__read(&t->arena, head, cn_forward__token(head), &t->forward);
 	return t;
 }
 
@@ -117,34 +91,13 @@ static void refuse(struct cn_turn *t, int status, const char *type, struct cn_vi
 	cn_turn__free(t);
 }
 
-static int read_request(struct cn_turn *t, struct cn_error *err)
-{
-	struct cn_reading reading = {
-	    .arena = &t->arena,
-	    .vault = t->worker->shared->vault,
-	    .body = cn_buf_view(&t->body),
-	    .owner = t->owner,
-	    .ids = {.session = header_of(t, "x-claude-code-session-id"),
-	            .agent = header_of(t, "x-claude-code-agent-id"),
-	            .parent_agent = header_of(t, "x-claude-code-parent-agent-id")},
-	    .req = &t->req,
-	};
-	int bad = cn_reading__run(&reading, err);
-
-	if (bad)
-		return bad;
-	if (!t->req.has_max_tokens)
-		return cn_fail(err, CN_E_INVALID, "max_tokens: Field required");
-	return 0;
-}
-
 static int make_plan(struct cn_turn *t, struct cn_error *err)
 {
 	struct cn_shared *sh = t->worker->shared;
 	struct cn_match_input in = {.request = &t->req,
 	                            .owner = t->owner,
-	                            .header = header_of,
-	                            .self = t,
+	                            .header = cn_reading__header,
+	                            .self = &t->kept,
 	                            .minute_of_day = cn_clock_minute_of_day()};
 	int bad;
 
@@ -315,12 +268,60 @@ static void begin(struct cn_turn *t)
 		cn_turn__start(t);
 }
 
+/* The body was read, as far as it could be. */
+static void decide(struct cn_turn *t, int bad, struct cn_error *err)
+{
+	if (!bad && !t->req.has_max_tokens)
+		bad = cn_fail(err, CN_E_INVALID, "max_tokens: Field required");
+	if (bad) {
+		refuse(t, 400, "invalid_request_error", cn_view_str(err->message), 0);
+	} else if (make_plan(t, err)) {
+		char message[sizeof(err->message) + 16];
+
+		snprintf(message, sizeof(message), "continuo: %s", err->message);
+		refuse(t, 404, "not_found_error", cn_view_str(message), 0);
+	} else if (within_budget(t)) {
+		begin(t);
+	}
+}
+
+static void on_read(void *self, struct cn_client *client, int bad, struct cn_error *err)
+{
+	struct cn_turn *t = self;
+
+	if (client)
+		decide(t, bad, err);
+	else
+		cn_turn__free(t);
+}
+
+static void read_body(struct cn_turn *t)
+{
+	const struct cn_kept_head *head = &t->kept;
+	struct cn_error err = {0};
+	struct cn_reading reading = {
+	    .arena = &t->arena,
+	    .vault = t->worker->shared->vault,
+	    .body = cn_buf_view(&t->body),
+	    .owner = t->owner,
+	    .ids = {.session = cn_reading__header(head, "x-claude-code-session-id"),
+	            .agent = cn_reading__header(head, "x-claude-code-agent-id"),
+	            .parent_agent =
+	                cn_reading__header(head, "x-claude-code-parent-agent-id")},
+	    .req = &t->req,
+	    .on_read = on_read,
+	    .self = t,
+	};
+
+	if (!cn_reading__queue(t->client, &reading))
+		decide(t, cn_reading__run(&reading, &err), &err);
+}
+
 void cn_turn__begin(struct cn_client *client, const struct cn_head *head,
                     struct cn_buf body)
 {
 	struct cn_turn *t = turn_new(client, head, body);
 	struct cn_shared *sh = t->worker->shared;
-	struct cn_error err = {0};
 
 	if (atomic_load(&sh->draining)) {
 		refuse(t, 529, "overloaded_error",
@@ -329,14 +330,7 @@ void cn_turn__begin(struct cn_client *client, const struct cn_head *head,
 		refuse(t, 529, "overloaded_error",
 		       CN_VIEW("continuo: the router is out of memory for requests"),
 		       CN_MEMORY_RETRY_S);
-	} else if (read_request(t, &err)) {
-		refuse(t, 400, "invalid_request_error", cn_view_str(err.message), 0);
-	} else if (make_plan(t, &err)) {
-		char message[sizeof(err.message) + 16];
-
-		snprintf(message, sizeof(message), "continuo: %s", err.message);
-		refuse(t, 404, "not_found_error", cn_view_str(message), 0);
-	} else if (within_budget(t)) {
-		begin(t);
+	} else {
+		read_body(t);
 	}
 }

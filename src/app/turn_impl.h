@@ -74,8 +74,7 @@ struct cn_turn {
 	struct cn_weight weight;
 	struct cn_request req;     /* in arena; immutable */
 	struct cn_forward forward; /* in arena */
-	struct cn_field *fields;   /* in arena: the head, for routes */
-	size_t n_fields;
+	struct cn_kept_head kept;  /* in arena: the head, for routes */
 	bool wants_trailers;
 	struct cn_view request_id; /* in arena */
 	struct cn_view owner;      /* in arena */

@@ -85,7 +85,8 @@ static void close_all(struct cn_worker *w)
 
 static bool is_idle(const struct cn_worker *w)
 {
-	return cn_list_empty(&w->turns) && cn_list_empty(&w->counts) && w->waits == 0;
+	return cn_list_empty(&w->turns) && cn_list_empty(&w->counts) &&
+	       cn_list_empty(&w->readings) && w->waits == 0;
 }
 
 /* A turn is over when its last byte is written; its client may need longer to read it. */
@@ -186,6 +187,7 @@ static void on_sweep(uv_timer_t *timer)
 	}
 	w->last_sweep_ms = real;
 	cn_pressure__look(w->shared);
+	cn_reading__sweep(w, now);
 	switch (w->stage) {
 	case CN_WORKER_SERVING:
 	case CN_WORKER_CLOSING:
@@ -276,6 +278,7 @@ int cn_worker__start(struct cn_worker *w, const struct cn_listen_socket *sockets
 	cn_list_init(&w->inbox);
 	cn_list_init(&w->turns);
 	cn_list_init(&w->counts);
+	cn_list_init(&w->readings);
 	cn_list_init(&w->order.link);
 	w->order.read = on_order;
 	cn_list_init(&w->relief.link);

@@ -2,12 +2,13 @@
 import http.client
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
 
 import harness
-from harness import Edited, Provider, Router, post, request_body, same, scene
+from harness import Edited, Provider, Router, post, request_body, same, scene, until
 
 
 def serve(home, extra=''):
@@ -85,6 +86,48 @@ def b0103_counts_know_the_time_of_day(home):
     same(post(r.port, t).headers['x-model-used'], 'b/m-b', 'who answers a turn at noon')
     counted = post(r.port, t, request_body(stream=None, max_tokens=None), path='/v1/messages/count_tokens')
     same((counted.status, counted.headers['x-model-used']), (200, 'b/m-b'), 'who counts at noon')
+    close(p, r)
+
+
+def long_body(**more):
+    """Over what a worker reads by itself; with escapes and UTF-8 all through it."""
+    return request_body(messages=[{'role': 'user', 'content': harness.TASK + 'tab\t"quote" \u20ac\n' * 60000}], **more)
+
+
+@scene
+def b0104_long_bodies_are_read_on_the_pool(home):
+    """They reach the backend as they came; what is wrong with them is answered as with short ones."""
+    p, r, t = serve(home)
+    body = long_body()
+    a = post(r.port, t, body, headers={'x-claude-code-session-id': 's-long'})
+    same(a.status, 200, 'status')
+    a.checked()
+    same(p.seen('a')[0]['body'], json.dumps(body).replace('claude-x', 'id-a'), 'the body')
+    same(post(r.port, t).status, 200, 'a short one')
+    same(post(r.port, t, long_body(stream=None, max_tokens=None), path='/v1/messages/count_tokens').status, 200, 'a count')
+    for text, want in ((json.dumps(body)[:-1], 'not JSON we take'), (json.dumps(long_body(max_tokens=None)), 'max_tokens: Field required')):
+        a = post_text(r.port, t, text)
+        same((a.status, want in a.json()['error']['message']), (400, True), f'{want}: {a.body[:200]}')
+    same(post_text(r.port, t, json.dumps(body)[:-1], '/v1/messages/count_tokens').status, 400, 'a count that is no JSON')
+    same(r.status()['counters']['bodies_pooled'], 5, 'bodies read on the pool')
+    r.stop()
+    same('s-long' in sessions_of(home), True, 'the session of its head')
+    p.stop()
+
+
+@scene
+def l0104_clients_that_leave_while_a_body_is_read(home):
+    """Nothing is left of them."""
+    p, r, t = serve(home, extra='limits: {memory_limit: 64MiB}')
+    body = json.dumps(long_body() | {'metadata': {'user_id': 'x' * (4 << 20)}}).encode()
+    head = (f'POST /v1/messages HTTP/1.1\r\nHost: 127.0.0.1:{r.port}\r\nContent-Type: application/json\r\nx-continuo-token: {t}\r\n'
+            f'Content-Length: {len(body)}\r\n\r\n').encode()
+    for i in range(20):
+        with socket.create_connection(('127.0.0.1', r.port)) as s:
+            s.sendall(head + body)
+    until('the bodies', lambda: r.status()['counters']['requests'] >= 20)
+    until('all to be over', lambda: (r.status()['turns_now'], r.status()['memory_percent']) == (0, 0))
+    same(post(r.port, t).status, 200, 'the next one')
     close(p, r)
 
 

@@ -262,4 +262,31 @@ def s0202_a_full_pool_delays_no_turn(home):
     a.close()
 
 
+@scene
+def s0203_a_full_pool_delays_no_long_body(home):
+    """A body that the pool does not come to is read by its worker; a client that leaves before leaves nothing."""
+    a = Backend(message())
+    with environment(UV_THREADPOOL_SIZE='1'):
+        r = Edited(home, {'a': a.port}, ONE_WORKER)
+    t = r.token(name='t')
+    stall = Stall(home)
+    # The one thread of the pool waits for the writer, which waits for us.
+    asks = threading.Thread(target=quietly, args=(r.token,), daemon=True)
+    asks.start()
+    r.status()
+    long = request_body(messages=[{'role': 'user', 'content': 'x' * 1000000}])
+    body = json.dumps(long).encode()
+    with socket.create_connection(('127.0.0.1', r.port)) as s:
+        s.sendall((f'POST /v1/messages HTTP/1.1\r\nHost: 127.0.0.1:{r.port}\r\nContent-Type: application/json\r\nx-continuo-token: {t}\r\n'
+                   f'Content-Length: {len(body)}\r\n\r\n').encode() + body)
+        until('the body', lambda: r.status()['counters']['bodies_pooled'] == 1)
+    same(post(r.port, t, long, timeout=60).status, 200, 'status')
+    same(post(r.port, t, long, path='/v1/messages/count_tokens', timeout=60).status, 200, 'status of a count')
+    same((a.requests, r.status()['counters']['bodies_pooled']), (1, 3), 'requests at the backend, bodies queued')
+    stall.end()
+    r.stop()
+    asks.join()
+    a.close()
+
+
 sys.exit(harness.main())
