@@ -13,7 +13,9 @@
 enum cn_export_form {
 	/*
 	 * One object a line: "session" (once), "prefix" (system and tools, when they
-	 * change), "message" (role, content; answers have "answer":true and "model"),
+	 * change), "message" (role, content; answers have "answer":true and "model", and
+	 * "pieces" when several attempts wrote it: block, model, bytes of text, thinking or
+	 * input, and "joint" where one went on with another's text),
 	 * "note" (the client went back, or replaced its history), "turn" (the record).
 	 */
 	CN_EXPORT_JSONL,

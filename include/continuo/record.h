@@ -25,13 +25,16 @@ struct cn_attempt_record {
 	uint64_t assumed_input, assumed_output;
 };
 
-/* Which model wrote which block of the answer (the ledger, as it stood at the end). */
+/*
+ * Which model wrote which piece of the answer (the ledger, as it stood at the end).  A text
+ * that another attempt went on with has several of the same index, in order.
+ */
 struct cn_block_record {
 	uint64_t index;
 	struct cn_view type;  /* text, thinking, tool_use, … */
 	struct cn_view model; /* "backend/model" */
-	/* How it joins the piece before it in the same block (joint.h); empty: it begins
-	 * one. */
+	/* How it joins the piece before it in the same block (cn_joint_found_name());
+	 * empty: it begins one. */
 	struct cn_view joint;
 	uint64_t bytes; /* of text, thinking or input */
 	struct cn_view id,

@@ -89,6 +89,29 @@ static bool is_zero(const struct cn_hash *h)
 	return cn_hash_eq(h, &(struct cn_hash){{0}});
 }
 
+/* ---- who wrote what ---- */
+
+bool cn_history__several_models(const struct cn_turn_record *t)
+{
+	for (size_t i = 1; i < t->n_blocks; i++)
+		if (!cn_view_eq(t->blocks[i].model, t->blocks[0].model))
+			return true;
+	return false;
+}
+
+size_t cn_history__pieces(const struct cn_turn_record *t, size_t index,
+                          const struct cn_block_record **ret)
+{
+	size_t first = 0, n = 0;
+
+	while (first < t->n_blocks && t->blocks[first].index != index)
+		first++;
+	while (first + n < t->n_blocks && t->blocks[first + n].index == index)
+		n++;
+	*ret = n ? &t->blocks[first] : NULL;
+	return n;
+}
+
 /* ---- what was shown ---- */
 
 /* Where the message stands, or the free place for it. */
@@ -327,8 +350,8 @@ static void add_id(struct cn_buf *b, const char *key, const struct cn_hash *id)
 /* The members of a stored object, role first; names that the line has are left out. */
 static void add_members(struct cn_buf *b, struct cn_view object)
 {
-	static const char *const ours[] = {"type", "thread", "request", "id",  "parent",
-	                                   "role", "answer", "model",   "copy"};
+	static const char *const ours[] = {"type", "thread", "request", "id",   "parent",
+	                                   "role", "answer", "model",   "copy", "pieces"};
 	struct cn_json root = cn_json_root(object), role = cn_json_get(root, "role");
 
 	if (role.kind != CN_JSON_NONE)
@@ -347,6 +370,30 @@ static void add_members(struct cn_buf *b, struct cn_view object)
 	}
 }
 
+/* Who wrote which piece of the answer, when it was not one model in one go. */
+static void add_pieces(struct cn_buf *b, const struct cn_turn_record *t)
+{
+	bool joined = false;
+
+	for (size_t i = 0; i < t->n_blocks && !joined; i++)
+		joined = t->blocks[i].joint.n > 0;
+	if (!joined && !cn_history__several_models(t))
+		return;
+	cn_json_add_key(b, "pieces");
+	for (size_t i = 0; i < t->n_blocks; i++) {
+		const struct cn_block_record *piece = &t->blocks[i];
+
+		cn_buf_add_str(b, i ? ",{" : "[{");
+		cn_json_add_u64(b, "block", piece->index);
+		cn_json_add_text(b, "model", piece->model);
+		cn_json_add_u64(b, "bytes", piece->bytes);
+		if (piece->joint.n)
+			cn_json_add_text(b, "joint", piece->joint);
+		cn_buf_add_char(b, '}');
+	}
+	cn_buf_add_char(b, ']');
+}
+
 static void add_message(struct cn_buf *b, const struct cn_export_step *step,
                         const struct cn_node *node, bool answer, bool copy)
 {
@@ -357,6 +404,7 @@ static void add_message(struct cn_buf *b, const struct cn_export_step *step,
 	if (answer) {
 		cn_json_add_bool(b, "answer", true);
 		cn_json_add_text(b, "model", step->turn->used);
+		add_pieces(b, step->turn);
 	}
 	if (copy)
 		cn_json_add_bool(b, "copy", true);

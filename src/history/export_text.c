@@ -2,10 +2,11 @@
  * Exports for people: Markdown, and the transcript of `sessions show`.
  *
  * Both print the same things in the same order: who said what, what was tried and why it
- * failed, which model answered (and which wrote which part, when several did), how long it
- * took.  All text is of foreign origin: control bytes are shown as \xNN, so that none
- * reaches a terminal.  The transcript indents and cuts what is long; Markdown keeps
- * everything, in fences longer than any run of backticks inside.  Owns nothing.
+ * failed, which model answered (and which wrote which part, when several did, and where one
+ * went on with another's text), how long it took.  All text is of foreign origin: control
+ * bytes are shown as \xNN, so that none reaches a terminal.  The transcript indents and
+ * cuts what is long; Markdown keeps everything, in fences longer than any run of backticks
+ * inside.  Owns nothing.
  */
 #include <inttypes.h>
 
@@ -119,12 +120,19 @@ static void add_data(const struct cn_page_out *o, struct cn_view text, const cha
 }
 
 /* A line about something. */
-static void add_line(const struct cn_page_out *o, const char *mark, struct cn_view text)
+static void add_line_about(const struct cn_page_out *o, const char *before,
+                           struct cn_view text, const char *after)
 {
 	cn_buf_add_str(o->b, o->markdown ? "" : "    ");
-	cn_buf_add_str(o->b, mark);
+	cn_buf_add_str(o->b, before);
 	add_clean(o->b, text, "");
+	cn_buf_add_str(o->b, after);
 	cn_buf_add_str(o->b, o->markdown ? "\n\n" : "\n");
+}
+
+static void add_line(const struct cn_page_out *o, const char *mark, struct cn_view text)
+{
+	add_line_about(o, mark, text, "");
 }
 
 static void add_time(struct cn_buf *b, uint64_t ms)
@@ -186,44 +194,30 @@ static void add_block(const struct cn_page_out *o, struct cn_json block)
 	}
 }
 
-static bool several_models(const struct cn_turn_record *t)
+/* The text of a block that several attempts wrote, with a line at each joint. */
+static void add_pieces(const struct cn_page_out *o, struct cn_view text,
+                       const struct cn_block_record *pieces, size_t n)
 {
-	for (size_t i = 1; i < t->n_blocks; i++)
-		if (!cn_view_eq(t->blocks[i].model, t->blocks[0].model))
-			return true;
-	return false;
-}
+	uint64_t sum = 0;
+	bool fits;
 
-/* The first piece of block index, or n_blocks. */
-static size_t piece_of(const struct cn_turn_record *t, uint64_t index)
-{
-	size_t i = 0;
+	for (size_t i = 0; i < n && sum <= text.n; i++)
+		sum += pieces[i].bytes;
+	fits = sum == text.n; /* else nobody knows where the joints are */
+	for (size_t i = 0; i < n; i++) {
+		struct cn_view piece = cn_view_cut(text, (size_t)pieces[i].bytes);
 
-	while (i < t->n_blocks && t->blocks[i].index != index)
-		i++;
-	return i;
-}
-
-static bool is_joined(const struct cn_turn_record *t, size_t i)
-{
-	return i + 1 < t->n_blocks && t->blocks[i + 1].index == t->blocks[i].index;
-}
-
-/* A text that several models wrote: each piece under the name of its own. */
-static void add_joined(const struct cn_page_out *o, struct cn_view text,
-                       const struct cn_turn_record *t, size_t i)
-{
-	uint64_t index = t->blocks[i].index;
-
-	for (; i < t->n_blocks && t->blocks[i].index == index; i++) {
-		const struct cn_block_record *r = &t->blocks[i];
-		size_t n = r->bytes < text.n ? (size_t)r->bytes : text.n;
-
-		if (r->joint.n)
-			add_line(o, "here it broke off; on with ", r->model);
-		add_text(o, is_joined(t, i) ? cn_view_cut(text, n) : text, o->cuts);
-		text = cn_view_from(text, n);
+		if (i && pieces[i].bytes) {
+			add_line_about(o, "— ", pieces[i].model,
+			               fits ? " goes on here —" : " goes on in this —");
+		}
+		if (!fits || !piece.n)
+			continue;
+		add_text(o, piece, o->cuts);
+		text = cn_view_from(text, piece.n);
 	}
+	if (!fits)
+		add_text(o, text, o->cuts);
 }
 
 /* turn: whose answer it is; NULL: not an answer. */
@@ -231,26 +225,23 @@ static void add_content(const struct cn_page_out *o, const struct cn_node *node,
                         const struct cn_turn_record *turn)
 {
 	struct cn_json content = cn_json_get(cn_json_root(node->canonical), "content");
+	bool several = turn && cn_history__several_models(turn);
 	struct cn_view model = {NULL, 0};
 
 	if (content.kind == CN_JSON_STRING)
 		add_text(o, cn_json_text(o->a, content), o->cuts);
 	for (struct cn_json_iter it = cn_json_iter(content); cn_json_next(&it);) {
-		size_t i = turn ? piece_of(turn, it.index) : 0;
+		const struct cn_block_record *pieces = NULL;
+		size_t n = turn ? cn_history__pieces(turn, it.index, &pieces) : 0;
 
-		if (!turn || i == turn->n_blocks) {
-			add_block(o, it.value);
-			continue;
-		}
-		if (several_models(turn) && !cn_view_eq(model, turn->blocks[i].model))
-			add_line(o, "by ", turn->blocks[i].model);
-		if (is_joined(turn, i))
-			add_joined(o, text_at(o, it.value, "text"), turn, i);
+		if (several && n && !cn_view_eq(model, pieces[0].model))
+			add_line(o, "by ", pieces[0].model);
+		if (n > 1 && cn_json_is(cn_json_get(it.value, "type"), "text"))
+			add_pieces(o, text_at(o, it.value, "text"), pieces, n);
 		else
 			add_block(o, it.value);
-		while (is_joined(turn, i))
-			i++;
-		model = turn->blocks[i].model;
+		if (n)
+			model = pieces[n - 1].model;
 	}
 }
 

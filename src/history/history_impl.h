@@ -34,6 +34,12 @@ struct cn_export_step {
 	const struct cn_node *answer; /* NULL: none */
 };
 
+/* Whether more than one model wrote the answer. */
+bool cn_history__several_models(const struct cn_turn_record *t);
+/* The pieces of one of its blocks, in order: their number, 0 when none is recorded. */
+size_t cn_history__pieces(const struct cn_turn_record *t, size_t index,
+                          const struct cn_block_record **ret);
+
 /* export_text.c */
 void cn_history__markdown(const struct cn_export_step *step, struct cn_buf *b);
 void cn_history__transcript(const struct cn_export_step *step, struct cn_buf *b);

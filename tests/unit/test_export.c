@@ -317,14 +317,9 @@ static void people_see_who_said_what_and_what_failed(void **state)
 	                                        .class = CN_VIEW("ok"),
 	                                        .http_status = 200,
 	                                        .took_ms = 2000}};
-	struct cn_block_record blocks[] = {
-	    {.model = CN_VIEW("anthropic/opus")},
-	    {.index = 1, .model = CN_VIEW("anthropic/opus"), .bytes = 4},
-	    {.index = 1,
-	     .model = CN_VIEW("kimi/k2"),
-	     .bytes = 3,
-	     .joint = CN_VIEW("exact")},
-	    {.index = 2, .model = CN_VIEW("kimi/k2")}};
+	struct cn_block_record blocks[] = {{.index = 0, .model = CN_VIEW("anthropic/opus")},
+	                                   {.index = 1, .model = CN_VIEW("kimi/k2")},
+	                                   {.index = 2, .model = CN_VIEW("kimi/k2")}};
 	struct cn_turn_record t[] = {turn_of("1", u, a), turn_of("2", r, NONE)};
 	static const struct {
 		enum cn_export_form form;
@@ -336,8 +331,7 @@ static void people_see_who_said_what_and_what_failed(void **state)
 	      "end_turn)\n",
 	      "    anthropic/opus: overloaded (HTTP 529), overloaded_error, after 250 ms\n"
 	      "    kimi/k2: ok, after 2.0 s\n",
-	      "    by anthropic/opus\n    (thinking)\n    hm\n    I re\n"
-	      "    here it broke off; on with kimi/k2\n    ad.\n    → Read\n",
+	      "    by anthropic/opus\n    (thinking)\n    hm\n    by kimi/k2\n    I read.\n",
 	      "    → Read\n    {\"path\":\"x\"}\n", "← failed t1\n    no ```` such file\n",
 	      "! the client was told: all is lost\n"}},
 	    {CN_EXPORT_MARKDOWN,
@@ -352,7 +346,7 @@ static void people_see_who_said_what_and_what_failed(void **state)
 	t[0].attempts = attempts;
 	t[0].n_attempts = 2;
 	t[0].blocks = blocks;
-	t[0].n_blocks = 4;
+	t[0].n_blocks = 3;
 	t[0].usage = (struct cn_usage){12, 34, 0, 0, true, true, false, false};
 	t[1].error = CN_VIEW("all is lost");
 	for (size_t i = 0; i < 2; i++) {
@@ -368,6 +362,112 @@ static void people_see_who_said_what_and_what_failed(void **state)
 	cn_arena_done(&s.a);
 }
 
+/*
+ * A text of three pieces: the mark stands between the bytes that it parts.  A block is
+ * found by its index, not by its place among the records.
+ */
+static void where_another_went_on_is_marked(void **state)
+{
+	struct shelf s = {.n = 0};
+	struct cn_hash u = say(&s, NONE, "user", "do it");
+	struct cn_hash a = keep(
+	    &s, u,
+	    "{\"role\":\"assistant\",\"content\":[{\"type\":\"thinking\",\"thinking\":\"hm\"},"
+	    "{\"type\":\"text\",\"text\":\"One twö three four\"},{\"type\":"
+	    "\"tool_use\",\"id\":\"t1\",\"name\":\"Read\",\"input\":{}}]}");
+	struct cn_block_record blocks[] = {
+	    {.index = 0, .model = CN_VIEW("a/one"), .bytes = 2},
+	    {.index = 1, .model = CN_VIEW("a/one"), .bytes = 6},
+	    {.index = 1, .model = CN_VIEW("b/two"), .bytes = 8, .joint = CN_VIEW("exact")},
+	    {.index = 1, .model = CN_VIEW("c/three"), .bytes = 5, .joint = CN_VIEW("none")},
+	    {.index = 2, .model = CN_VIEW("c/three"), .bytes = 2},
+	};
+	struct cn_turn_record t = turn_of("1", u, a);
+	static const struct {
+		enum cn_export_form form;
+		uint64_t third; /* bytes recorded of the third piece */
+		const char *const text[8];
+	} cases[] = {
+	    {CN_EXPORT_TRANSCRIPT,
+	     5,
+	     {"    by a/one\n    (thinking)\n    hm\n    One tw\n    — b/two goes on here —\n"
+	      "    ö three\n    — c/three goes on here —\n     four\n    → Read\n"}},
+	    {CN_EXPORT_MARKDOWN,
+	     5,
+	     {"by a/one\n\n(thinking)\n\n",
+	      "One tw\n\n— b/two goes on here —\n\nö three\n\n"
+	      "— c/three goes on here —\n\n four\n\n→ Read\n\n"}},
+	    {CN_EXPORT_JSONL,
+	     5,
+	     {"\"pieces\":[{\"block\":0,\"model\":\"a/one\",\"bytes\":2},"
+	      "{\"block\":1,\"model\":\"a/one\",\"bytes\":6},"
+	      "{\"block\":1,\"model\":\"b/two\",\"bytes\":8,\"joint\":\"exact\"},"
+	      "{\"block\":1,\"model\":\"c/three\",\"bytes\":5,\"joint\":\"none\"},"
+	      "{\"block\":2,\"model\":\"c/three\",\"bytes\":2}]"}},
+	    /* Records that do not fit the text: all of it stands there, unparted. */
+	    {CN_EXPORT_TRANSCRIPT,
+	     6,
+	     {"    — b/two goes on in this —\n    — c/three goes on in this —\n"
+	      "    One twö three four\n"}},
+	    {CN_EXPORT_TRANSCRIPT, UINT64_MAX - 5, {"    One twö three four\n"}},
+	    /* One that said nothing did not go on. */
+	    {CN_EXPORT_TRANSCRIPT, 0, {"goes on in this", "    One twö three four\n"}},
+	};
+
+	(void)state;
+	t.blocks = blocks;
+	t.n_blocks = 5;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct cn_export *e = cn_export_new(cases[i].form, on_node, &s);
+		CN_AUTO(cn_buf) b = {0};
+
+		blocks[3].bytes = cases[i].third;
+		add(e, &t, &b);
+		for (size_t k = 0; cases[i].text[k]; k++)
+			assert_times(1, &b, cases[i].text[k]);
+		e = cn_export_free(e);
+	}
+	cn_arena_done(&s.a);
+}
+
+/* The same model may go on itself; an answer of one piece has no marks. */
+static void marks_stand_only_where_somebody_went_on(void **state)
+{
+	struct shelf s = {.n = 0};
+	struct cn_hash u = say(&s, NONE, "user", "do it");
+	struct cn_hash a = say(&s, u, "assistant", "One two");
+	struct cn_block_record blocks[] = {
+	    {.model = CN_VIEW("a/one"), .bytes = 4},
+	    {.model = CN_VIEW("a/one"), .bytes = 3, .joint = CN_VIEW("exact")}};
+	struct cn_turn_record t = turn_of("1", u, a);
+	static const struct {
+		enum cn_export_form form;
+		size_t pieces;
+		const char *text;
+		size_t times;
+	} cases[] = {
+	    {CN_EXPORT_TRANSCRIPT, 2, "    One \n    — a/one goes on here —\n    two\n", 1},
+	    {CN_EXPORT_TRANSCRIPT, 2, "by a/one", 0},
+	    {CN_EXPORT_TRANSCRIPT, 1, "    One two\n", 1},
+	    {CN_EXPORT_TRANSCRIPT, 1, "—", 0},
+	    {CN_EXPORT_JSONL, 2, "\"pieces\"", 1},
+	    {CN_EXPORT_JSONL, 1, "\"pieces\"", 0},
+	};
+
+	(void)state;
+	t.blocks = blocks;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct cn_export *e = cn_export_new(cases[i].form, on_node, &s);
+		CN_AUTO(cn_buf) b = {0};
+
+		t.n_blocks = cases[i].pieces;
+		add(e, &t, &b);
+		assert_times(cases[i].times, &b, cases[i].text);
+		e = cn_export_free(e);
+	}
+	cn_arena_done(&s.a);
+}
+
 static void nothing_speaks_to_the_terminal(void **state)
 {
 	static const enum cn_export_form forms[] = {CN_EXPORT_JSONL, CN_EXPORT_MARKDOWN,
@@ -375,17 +475,24 @@ static void nothing_speaks_to_the_terminal(void **state)
 	static const char evil[] = "\x1b]0;x\x07\x9b\xc2\x9bz\r\x7f";
 	struct shelf s = {.n = 0};
 	struct cn_hash u = say(&s, NONE, "user", evil);
-	struct cn_hash a =
-	    keep(&s, u,
-	         "{\"role\":\"\\u001brole\",\"content\":[{\"type\":\"tool_use\",\"name\":"
-	         "\"\\u001b[1m\",\"input\":{\"k\":\"\\u001b\"}},{\"type\":\"\\u001bt\"},"
-	         "{\"type\":\"tool_result\",\"tool_use_id\":\"\\u009b\",\"content\":"
-	         "\"\\u001b\"}]}");
+	struct cn_hash a = keep(
+	    &s, u,
+	    "{\"role\":\"\\u001brole\",\"content\":[{\"type\":\"tool_use\",\"name\":"
+	    "\"\\u001b[1m\",\"input\":{\"k\":\"\\u001b\"}},{\"type\":\"text\",\"text\":"
+	    "\"\\u001bbc\"},{\"type\":\"\\u001bt\"},"
+	    "{\"type\":\"tool_result\",\"tool_use_id\":\"\\u009b\",\"content\":"
+	    "\"\\u001b\"}]}");
 	struct cn_attempt_record attempt = {.backend = cn_view_str(evil),
 	                                    .class = cn_view_str(evil),
 	                                    .reason = cn_view_str(evil)};
-	struct cn_block_record blocks[] = {{.model = cn_view_str(evil)},
-	                                   {.model = CN_VIEW("b")}};
+	struct cn_block_record blocks[] = {
+	    {.model = cn_view_str(evil)},
+	    {.index = 1, .model = cn_view_str(evil), .bytes = 1},
+	    {.index = 1,
+	     .model = cn_view_str(evil),
+	     .bytes = 2,
+	     .joint = cn_view_str(evil)},
+	};
 	struct cn_turn_record t = turn_of(evil, u, a);
 
 	(void)state;
@@ -394,7 +501,7 @@ static void nothing_speaks_to_the_terminal(void **state)
 	t.attempts = &attempt;
 	t.n_attempts = 1;
 	t.blocks = blocks;
-	t.n_blocks = 2;
+	t.n_blocks = 3;
 	for (size_t i = 0; i < 3; i++) {
 		struct cn_export *e = cn_export_new(forms[i], on_node, &s);
 		CN_AUTO(cn_buf) b = {0};
@@ -448,6 +555,8 @@ int main(void)
 	    cmocka_unit_test(system_and_tools_stand_when_they_change),
 	    cmocka_unit_test(a_long_session_costs_what_it_holds),
 	    cmocka_unit_test(people_see_who_said_what_and_what_failed),
+	    cmocka_unit_test(where_another_went_on_is_marked),
+	    cmocka_unit_test(marks_stand_only_where_somebody_went_on),
 	    cmocka_unit_test(nothing_speaks_to_the_terminal),
 	    cmocka_unit_test(long_results_are_cut_for_reading_only),
 	};

@@ -123,6 +123,56 @@ static void an_empty_record_is_an_empty_object(void **state)
 	assert_null(out.attempts);
 }
 
+/* A text that others went on with: one record a piece, all of one index. */
+static void pieces_of_a_text_come_back_apart(void **state)
+{
+	struct cn_block_record blocks[] = {
+	    {.index = 1, .type = CN_VIEW("text"), .model = CN_VIEW("a/one"), .bytes = 5},
+	    {.index = 1,
+	     .type = CN_VIEW("text"),
+	     .model = CN_VIEW("b/two"),
+	     .joint = CN_VIEW("tail"),
+	     .bytes = 6,
+	     .whole = true},
+	};
+	struct cn_turn_record in = {.blocks = blocks, .n_blocks = 2}, out;
+	CN_AUTO(cn_arena) a = {0};
+	CN_AUTO(cn_buf) b = {0};
+
+	(void)state;
+	cn_turn_record_write(&b, &in);
+	assert_string_equal(
+	    "{\"blocks\":[{\"index\":1,\"type\":\"text\",\"model\":\"a/one\","
+	    "\"bytes\":5},{\"index\":1,\"type\":\"text\",\"model\":\"b/two\","
+	    "\"joint\":\"tail\",\"bytes\":6,\"whole\":true}]}",
+	    cn_buf_cstr(&b));
+	assert_int_equal(0, cn_turn_record_read(&a, cn_buf_view(&b), &out, NULL));
+	assert_int_equal(2, out.n_blocks);
+	assert_int_equal(1, out.blocks[1].index);
+	assert_int_equal(6, out.blocks[1].bytes);
+	assert_true(cn_view_is(out.blocks[1].joint, "tail"));
+	assert_int_equal(0, out.blocks[0].joint.n);
+}
+
+/* As it was written before there were joints: one record a block. */
+static void a_record_without_joints_is_read(void **state)
+{
+	static const char old[] =
+	    "{\"used\":\"a/one\",\"blocks\":[{\"type\":\"text\",\"model\":\"a/one\","
+	    "\"bytes\":5,\"whole\":true},{\"index\":1,\"type\":\"tool_use\",\"model\":"
+	    "\"a/one\",\"bytes\":2,\"id\":\"toolu_1\",\"whole\":true}]}";
+	struct cn_turn_record r;
+	CN_AUTO(cn_arena) a = {0};
+
+	(void)state;
+	assert_int_equal(0, cn_turn_record_read(&a, cn_view_str(old), &r, NULL));
+	assert_int_equal(2, r.n_blocks);
+	assert_int_equal(0, r.blocks[0].index);
+	assert_int_equal(1, r.blocks[1].index);
+	assert_int_equal(0, r.blocks[0].joint.n + r.blocks[1].joint.n);
+	assert_true(r.blocks[0].whole && r.blocks[1].whole);
+}
+
 static void what_is_wrong_is_refused_and_what_is_new_passed_over(void **state)
 {
 	static const struct {
@@ -162,6 +212,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_record_comes_back_as_it_was),
 	    cmocka_unit_test(an_empty_record_is_an_empty_object),
+	    cmocka_unit_test(pieces_of_a_text_come_back_apart),
+	    cmocka_unit_test(a_record_without_joints_is_read),
 	    cmocka_unit_test(what_is_wrong_is_refused_and_what_is_new_passed_over),
 	};
 
