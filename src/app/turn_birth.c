@@ -259,8 +259,10 @@ static void begin(struct cn_turn *t)
 	t->handles++;
 	uv_timer_init(&t->worker->loop, &t->timer);
 	cn_count(CN_CT_TURNS);
+	/* Before it is charged for: another worker may look in between. */
+	cn_pressure__join(&t->weight, t->worker, 2 * t->body.n);
 	cn_records__begin(t);
-	cn_pressure__join(&t->weight, t->worker, cn_records__weight(t));
+	atomic_store(&t->weight.bytes, cn_records__weight(t));
 	cn_pressure__look(t->worker->shared);
 	if (look_up(t))
 		cn_turn__await(t);

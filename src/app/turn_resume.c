@@ -148,9 +148,9 @@ static bool announces(struct cn_view text)
 	struct cn_view tail = cn_joint_trim(text);
 	size_t at;
 
-	if (tail.n == 0)
-		return false;
 	tail = cn_view_from(tail, tail.n > 400 ? tail.n - 400 : 0);
+	if (tail.n == 0 || !tail.p)
+		return false;
 	for (at = tail.n - 1; at > 0; at--)
 		if ((tail.p[at - 1] == '\n') ||
 		    (tail.p[at] == ' ' && strchr(".!?", tail.p[at - 1])))
