@@ -55,8 +55,8 @@ def f0001_every_failure_before_the_commit(home):
 
 @scene
 def f0002_framings_that_are_no_failure(home):
-    """What backends do with frames is levelled: the first one answers."""
-    p, r, t = run(home, 'ok')
+    """What backends do with frames is levelled: the first one answers, however slowly."""
+    p, r, t = run(home, 'ok', fallback='first_byte_timeout: 60s, idle_timeout: 60s')
     for step in ('no-names', 'crlf', 'whole', 'thinking', 'trickle'):
         p.script('a', f'always {step}')
         a = post(r.port, t)
