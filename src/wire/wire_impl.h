@@ -103,7 +103,7 @@ struct cn_decoder_ops {
 	bool (*end)(struct cn_decoder *d, struct cn_arena *a);
 	size_t (*held)(const struct cn_decoder *d);
 };
-extern const struct cn_decoder_ops cn_wire__anthropic;
+extern const struct cn_decoder_ops cn_wire__anthropic, cn_wire__openai_chat;
 
 /* Tells one event, unless the other side has heard enough. */
 void cn_wire__tell(struct cn_decoder *d, const struct cn_event *ev);

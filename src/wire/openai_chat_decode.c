@@ -1,0 +1,463 @@
+/*
+ * A backend's answer in the Chat Completions format, decoded to the one internal model:
+ * chunks of a stream, or a whole completion, which reads like one chunk
+ * (wire/openai-chat.md 2, 3 and 6).
+ *
+ * The end of the answer is told at [DONE], or at the end of the stream once a finish reason
+ * was seen: figures may come behind that.  Pure; the state is one decoder.
+ */
+#include "openai_chat_impl.h"
+
+#define FIGURE_MAX ((uint64_t)1 << 40) /* no count of tokens is larger */
+
+static struct cn_chat *chat_of(struct cn_decoder *d)
+{
+	return (struct cn_chat *)d;
+}
+
+static bool has_text(struct cn_json v)
+{
+	return v.kind == CN_JSON_STRING && v.raw.n > 2;
+}
+
+/* ---- usage ---- */
+
+static bool figure(struct cn_json usage, const char *key, uint64_t *ret)
+{
+	return cn_json_u64(cn_json_get(usage, key), ret) && *ret < FIGURE_MAX;
+}
+
+static uint64_t cached_of(struct cn_json usage)
+{
+	struct cn_json details = cn_json_get(usage, "prompt_tokens_details");
+	uint64_t n;
+
+	if (figure(details, "cached_tokens", &n) ||
+	    figure(usage, "prompt_cache_hit_tokens", &n) ||
+	    figure(usage, "cached_tokens", &n) || figure(usage, "num_cached_tokens", &n))
+		return n;
+	return 0;
+}
+
+static uint64_t reasoning_of(struct cn_json usage)
+{
+	uint64_t n;
+
+	return figure(cn_json_get(usage, "completion_tokens_details"), "reasoning_tokens",
+	              &n)
+	           ? n
+	           : 0;
+}
+
+/* Figures that are said again replace the older ones; none are added up. */
+static void read_usage(struct cn_chat *c, struct cn_json usage)
+{
+	uint64_t prompt, output, total, written = 0, reasoning = reasoning_of(usage);
+	struct cn_usage *u = &c->usage;
+
+	if (usage.kind != CN_JSON_OBJECT)
+		return;
+	if (figure(usage, "prompt_tokens", &prompt)) {
+		u->cache_read = cached_of(usage);
+		(void)figure(cn_json_get(usage, "prompt_tokens_details"),
+		             "cache_write_tokens", &written);
+		u->cache_write = written;
+		/* Where more was cached than sent, the one does not count the other. */
+		u->input = u->cache_read + written > prompt
+		               ? prompt
+		               : prompt - u->cache_read - written;
+		u->has_input = u->has_cache_read = u->has_cache_write = true;
+	} else {
+		prompt = 0;
+	}
+	if (!figure(usage, "completion_tokens", &output))
+		return;
+	/* Reasoning belongs to the output; some count it beside it, as their sum shows. */
+	if (reasoning && figure(usage, "total_tokens", &total) &&
+	    total == prompt + output + reasoning)
+		output += reasoning;
+	u->output = output;
+	u->has_output = true;
+}
+
+static struct cn_usage final_usage(const struct cn_chat *c)
+{
+	struct cn_usage u = c->usage;
+
+	/* Four bytes are about a token; something that was said is not nothing. */
+	if (c->said && (!u.has_output || u.output == 0))
+		u.output = (c->said + 3) / 4;
+	u.has_output = true;
+	return u;
+}
+
+/* ---- the end ---- */
+
+static bool among(struct cn_view word, const char *const *words)
+{
+	for (; *words; words++)
+		if (cn_view_eq_nocase(word, cn_view_str(*words)))
+			return true;
+	return false;
+}
+
+static bool means_cut(struct cn_view reason)
+{
+	static const char *const words[] = {"length", "max_tokens", "model_length",
+	                                    "max_output_tokens", NULL};
+
+	return among(reason, words);
+}
+
+static bool means_failure(struct cn_view reason)
+{
+	static const char *const words[] = {"insufficient_system_resource",
+	                                    "network_error",
+	                                    "error",
+	                                    "abort",
+	                                    "engine_overloaded",
+	                                    "repetition",
+	                                    NULL};
+
+	return among(reason, words);
+}
+
+static bool means_refusal(struct cn_view reason)
+{
+	static const char *const words[] = {
+	    "content_filter",     "sensitive", "safety", "recitation",
+	    "prohibited_content", "refusal",   NULL};
+
+	return among(reason, words);
+}
+
+static struct cn_view stop_reason(const struct cn_chat *c)
+{
+	struct cn_view reason = cn_buf_view(&c->finish);
+
+	if (means_cut(reason) || (c->cut && cn_chat__call_cut(c)))
+		return CN_VIEW("max_tokens");
+	if (means_refusal(reason))
+		return CN_VIEW("refusal");
+	if (cn_view_is(reason, "model_context_window_exceeded"))
+		return reason;
+	if (c->n_calls)
+		return CN_VIEW("tool_use");
+	if (c->stop_sequence.n)
+		return CN_VIEW("stop_sequence");
+	return CN_VIEW("end_turn");
+}
+
+static void tell_start(struct cn_chat *c, struct cn_arena *a, struct cn_json root)
+{
+	struct cn_event ev = {.kind = CN_EV_MESSAGE_START,
+	                      .usage = {.input = c->base.hints.input_estimate,
+	                                .has_input = c->base.hints.input_estimate > 0}};
+
+	if (c->started)
+		return;
+	c->started = true;
+	ev.id = cn_json_text(a, cn_json_get(root, "id"));
+	ev.name = cn_json_text(a, cn_json_get(root, "model"));
+	cn_chat__tell(c, &ev);
+}
+
+static int finish(struct cn_chat *c, struct cn_error *reterr)
+{
+	struct cn_event ev = {.kind = CN_EV_MESSAGE_DELTA, .stop_reason = stop_reason(c)};
+	int err;
+
+	c->over = true;
+	cn_chat__text_end(c);
+	cn_chat__close(c);
+	/* Without a finish reason a call that is not whole was cut by who knows what. */
+	err = cn_chat__end_calls(
+	    c, c->finish.n == 0 || cn_view_is(ev.stop_reason, "max_tokens"), reterr);
+	if (err)
+		return err;
+	ev.stop_sequence = cn_buf_view(&c->stop_sequence);
+	ev.usage = final_usage(c);
+	cn_chat__tell(c, &ev);
+	cn_chat__tell(c, &(struct cn_event){.kind = CN_EV_MESSAGE_STOP});
+	return 0;
+}
+
+static void fail(struct cn_chat *c, struct cn_view type, struct cn_view what)
+{
+	struct cn_event ev = {
+	    .kind = CN_EV_ERROR, .error_type = type, .error_message = what};
+
+	c->over = true;
+	cn_chat__tell(c, &ev);
+}
+
+/* ---- one choice ---- */
+
+static void read_thinking_parts(struct cn_chat *c, struct cn_arena *a, struct cn_json parts)
+{
+	cn_chat__thinking(c, cn_json_text(a, parts));
+	for (struct cn_json_iter it = cn_json_iter(parts); cn_json_next(&it);)
+		if (parts.kind == CN_JSON_ARRAY)
+			cn_chat__thinking(c,
+			                  cn_json_text(a, cn_json_get(it.value, "text")));
+}
+
+/* A text, or an array of parts. */
+static void read_content(struct cn_chat *c, struct cn_arena *a, struct cn_json content)
+{
+	cn_chat__text(c, cn_json_text(a, content));
+	if (content.kind != CN_JSON_ARRAY)
+		return;
+	for (struct cn_json_iter it = cn_json_iter(content); cn_json_next(&it);) {
+		if (cn_json_is(cn_json_get(it.value, "type"), "thinking"))
+			read_thinking_parts(c, a, cn_json_get(it.value, "thinking"));
+		else
+			cn_chat__text(c, cn_json_text(a, cn_json_get(it.value, "text")));
+	}
+}
+
+/* The same thought stands in several members with some: one of them is read. */
+static void read_reasoning(struct cn_chat *c, struct cn_arena *a, struct cn_json delta)
+{
+	struct cn_json reasoning = cn_json_get(delta, "reasoning_content");
+	struct cn_json details = cn_json_get(delta, "reasoning_details");
+
+	if (!has_text(reasoning))
+		reasoning = cn_json_get(delta, "reasoning");
+	cn_chat__thinking(c, cn_json_text(a, reasoning));
+	if (details.kind != CN_JSON_ARRAY)
+		return;
+	for (struct cn_json_iter it = cn_json_iter(details); cn_json_next(&it);) {
+		struct cn_json text = cn_json_get(it.value, "text");
+
+		if (text.kind != CN_JSON_STRING)
+			text = cn_json_get(it.value, "summary");
+		if (!has_text(reasoning))
+			cn_chat__thinking(c, cn_json_text(a, text));
+		cn_chat__signature(c, cn_json_text(a, cn_json_get(it.value, "signature")));
+	}
+}
+
+static int read_calls(struct cn_chat *c, struct cn_arena *a, struct cn_json delta,
+                      bool fresh, struct cn_error *reterr)
+{
+	struct cn_json calls = cn_json_get(delta, "tool_calls"),
+		       old = cn_json_get(delta, "function_call");
+	CN_AUTO(cn_buf) b = {0};
+	int err = 0;
+
+	if (calls.kind == CN_JSON_ARRAY)
+		for (struct cn_json_iter it = cn_json_iter(calls);
+		     !err && !c->base.stopped && cn_json_next(&it);)
+			err = cn_chat__call(c, a, it.value, fresh, reterr);
+	if (err || c->base.stopped || old.kind != CN_JSON_OBJECT)
+		return err;
+	/* The older form: one call, without an id. */
+	cn_buf_add_char(&b, '{');
+	cn_json_add_raw(&b, "function", old.raw);
+	cn_buf_add_char(&b, '}');
+	return cn_chat__call(c, a, cn_json_root(cn_arena_view(a, cn_buf_view(&b))), fresh,
+	                     reterr);
+}
+
+/* A stop sequence that the server names, if it is one of the request's. */
+static void read_matched(struct cn_chat *c, struct cn_arena *a, struct cn_json matched)
+{
+	struct cn_view text = cn_json_text(a, matched);
+
+	if (text.n == 0 || c->stop_sequence.n)
+		return;
+	for (struct cn_json_iter it = cn_json_iter(c->base.hints.stop_sequences);
+	     cn_json_next(&it);)
+		if (cn_view_eq(cn_json_text(a, it.value), text)) {
+			cn_buf_add_view(&c->stop_sequence, text);
+			return;
+		}
+}
+
+static void read_finish(struct cn_chat *c, struct cn_arena *a, struct cn_json choice)
+{
+	struct cn_view reason = cn_json_text(a, cn_json_get(choice, "finish_reason"));
+	struct cn_view native =
+	    cn_json_text(a, cn_json_get(choice, "native_finish_reason"));
+
+	if (reason.n == 0)
+		return;
+	/* Said twice, the first one stands. */
+	if (c->finish.n == 0)
+		cn_buf_add_view(&c->finish, cn_view_cut(reason, 64));
+	c->cut |= means_cut(native);
+	read_matched(c, a, cn_json_get(choice, "stop_reason"));
+	read_matched(c, a, cn_json_get(choice, "matched_stop"));
+	if (cn_view_eq_nocase(reason, CN_VIEW("engine_overloaded")))
+		fail(c, CN_VIEW("overloaded_error"), reason);
+	else if (means_failure(reason) || means_failure(native))
+		fail(c, CN_VIEW("api_error"), CN_VIEW("the backend broke its answer off"));
+}
+
+static int read_choice(struct cn_chat *c, struct cn_arena *a, struct cn_json choice,
+                       bool whole, struct cn_error *reterr)
+{
+	struct cn_json delta = cn_json_get(choice, "delta");
+	int err;
+
+	/* A stream that says all at once, as a message. */
+	if (whole || (delta.kind != CN_JSON_OBJECT && !c->said && !c->n_calls)) {
+		delta = cn_json_get(choice, "message");
+		whole = true;
+	}
+	read_reasoning(c, a, delta);
+	read_content(c, a, cn_json_get(delta, "content"));
+	cn_chat__text(c, cn_json_text(a, cn_json_get(delta, "refusal")));
+	err = read_calls(c, a, delta, whole, reterr);
+	if (err || c->base.stopped)
+		return err;
+	read_finish(c, a, choice);
+	read_usage(c, cn_json_get(choice, "usage"));
+	return 0;
+}
+
+/* Choices but the first are not ours; an index may be missing. */
+static int read_choices(struct cn_chat *c, struct cn_arena *a, struct cn_json root,
+                        bool whole, struct cn_error *reterr)
+{
+	struct cn_json choices = cn_json_get(root, "choices");
+
+	if (choices.kind != CN_JSON_ARRAY)
+		return 0;
+	for (struct cn_json_iter it = cn_json_iter(choices); cn_json_next(&it);) {
+		uint64_t index;
+		int err;
+
+		if (it.value.kind != CN_JSON_OBJECT ||
+		    (cn_json_u64(cn_json_get(it.value, "index"), &index) && index != 0))
+			continue;
+		tell_start(c, a, root);
+		if (c->base.stopped || c->over)
+			return 0;
+		err = read_choice(c, a, it.value, whole, reterr);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/* ---- errors ---- */
+
+static bool says_error(struct cn_json v)
+{
+	struct cn_json error = cn_json_get(v, "error");
+
+	return error.kind == CN_JSON_OBJECT || has_text(error);
+}
+
+/* In all the places where one was seen. */
+static bool is_error(struct cn_json root)
+{
+	if (root.kind == CN_JSON_ARRAY) {
+		struct cn_json_iter it = cn_json_iter(root);
+
+		return cn_json_next(&it) && says_error(it.value);
+	}
+	if (says_error(root) || says_error(cn_json_get(root, "x_groq")) ||
+	    cn_json_is(cn_json_get(root, "object"), "error"))
+		return true;
+	for (struct cn_json_iter it = cn_json_iter(cn_json_get(root, "choices"));
+	     cn_json_next(&it);)
+		if (says_error(it.value))
+			return true;
+	return false;
+}
+
+/* ---- the decoder ---- */
+
+static void read_figures(struct cn_chat *c, struct cn_json root)
+{
+	read_usage(c, cn_json_path(root, "x_groq", "usage", NULL));
+	read_usage(c, cn_json_get(root, "usage"));
+}
+
+static int decode_event(struct cn_decoder *d, struct cn_arena *a, struct cn_view name,
+                        struct cn_view data, struct cn_error *reterr)
+{
+	struct cn_chat *c = chat_of(d);
+	struct cn_json root;
+	int err;
+
+	data = cn_view_trim(data);
+	if (data.n == 0 || c->over)
+		return 0;
+	if (cn_view_is(data, "[DONE]")) {
+		tell_start(c, a, cn_json_root(CN_VIEW("{}")));
+		return finish(c, reterr);
+	}
+	err = cn_json_check(data, reterr);
+	if (err)
+		return err;
+	root = cn_json_root(data);
+	if (cn_view_is(name, "error") || is_error(root)) {
+		c->over = true;
+		/* No type of ours: who judges it reads all of it. */
+		cn_chat__tell(c, &(struct cn_event){.kind = CN_EV_ERROR, .raw = data});
+		return 0;
+	}
+	err = read_choices(c, a, root, false, reterr);
+	if (!err && !c->over)
+		read_figures(c, root);
+	return err;
+}
+
+static int decode_whole(struct cn_decoder *d, struct cn_arena *a, struct cn_view body,
+                        struct cn_error *reterr)
+{
+	struct cn_chat *c = chat_of(d);
+	struct cn_json root;
+	int err = cn_json_check(body, reterr);
+
+	if (err)
+		return err;
+	root = cn_json_root(body);
+	if (is_error(root) || cn_json_get(root, "choices").kind != CN_JSON_ARRAY)
+		return cn_fail(reterr, CN_E_INVALID, "the answer is no completion");
+	err = read_choices(c, a, root, true, reterr);
+	if (err || c->over || c->base.stopped)
+		return err;
+	if (!c->started)
+		return cn_fail(reterr, CN_E_INVALID, "a completion without a choice");
+	read_figures(c, root);
+	return finish(c, reterr);
+}
+
+static bool decode_end(struct cn_decoder *d, struct cn_arena *a)
+{
+	struct cn_chat *c = chat_of(d);
+
+	(void)a;
+	return !c->over && c->finish.n && finish(c, NULL) == 0;
+}
+
+static size_t held(const struct cn_decoder *d)
+{
+	const struct cn_chat *c = (const struct cn_chat *)d;
+
+	return c->held.cap + c->finish.cap + c->stop_sequence.cap + cn_chat__calls_held(c);
+}
+
+static void done(struct cn_decoder *d)
+{
+	struct cn_chat *c = chat_of(d);
+
+	cn_chat__calls_done(c);
+	cn_buf_done(&c->held);
+	cn_buf_done(&c->finish);
+	cn_buf_done(&c->stop_sequence);
+}
+
+const struct cn_decoder_ops cn_wire__openai_chat = {
+    .size = sizeof(struct cn_chat),
+    .done = done,
+    .event = decode_event,
+    .whole = decode_whole,
+    .end = decode_end,
+    .held = held,
+};

@@ -1,0 +1,63 @@
+/* Any bytes, in any chunking, give the same events of a Chat Completions answer. */
+#include "continuo/dialect.h"
+#include "continuo/hash.h"
+#include "continuo/sse.h"
+
+struct run {
+	struct cn_decoder *decoder;
+	struct cn_arena arena;
+	struct cn_buf got;
+};
+
+static bool on_event(void *self, const struct cn_event *ev)
+{
+	struct run *r = self;
+
+	cn_buf_printf(&r->got, "%d.%zu.%d.%d ", (int)ev->kind, ev->index, (int)ev->block,
+	              (int)ev->delta);
+	cn_buf_add_view(&r->got, ev->id);
+	cn_buf_add_view(&r->got, ev->name);
+	cn_buf_add_view(&r->got, ev->text);
+	cn_buf_add_view(&r->got, ev->stop_reason);
+	return ev->kind != CN_EV_ERROR && ev->kind != CN_EV_MESSAGE_STOP;
+}
+
+static bool on_sse(void *self, const struct cn_sse_event *sse)
+{
+	struct run *r = self;
+
+	return sse->comment ||
+	       !cn_decoder_event(r->decoder, &r->arena, sse->name, sse->data, NULL);
+}
+
+static void feed(struct cn_view bytes, size_t step, struct cn_buf *ret)
+{
+	struct run r = {0};
+	struct cn_sse s;
+	int bad = 0;
+
+	r.decoder = cn_decoder_new(cn_dialect_of(CN_WIRE_OPENAI_CHAT), NULL, on_event, &r);
+	cn_sse_init(&s, on_sse, &r);
+	for (size_t at = 0; at < bytes.n && !bad; at += step)
+		bad = cn_sse_feed(&s, cn_view_cut(cn_view_from(bytes, at), step), 1, NULL);
+	if (!bad)
+		(void)cn_decoder_end(r.decoder, &r.arena);
+	cn_sse_done(&s);
+	r.decoder = cn_decoder_free(r.decoder);
+	cn_arena_done(&r.arena);
+	*ret = r.got;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
+int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
+{
+	struct cn_view bytes = cn_view((const char *)p, n);
+	CN_AUTO(cn_buf) whole = {0}, single = {0}, odd = {0};
+
+	feed(bytes, n ? n : 1, &whole);
+	feed(bytes, 1, &single);
+	feed(bytes, 7, &odd);
+	cn_assert(cn_view_eq(cn_buf_view(&whole), cn_buf_view(&single)));
+	cn_assert(cn_view_eq(cn_buf_view(&whole), cn_buf_view(&odd)));
+	return 0;
+}
