@@ -23,11 +23,10 @@ struct cn_anthropic_edit {
 	const char *const *drop;
 	size_t n_drop;
 	/*
-	 * Thinking blocks of earlier answers that this backend must not get.  Called with
-	 * the raw block of each thinking or redacted_thinking block; true removes it.  NULL
-	 * keeps all.
+	 * Thinking blocks of earlier answers that this backend must not get.  Called for
+	 * each thinking or redacted_thinking block; true removes it.  NULL keeps all.
 	 */
-	bool (*drop_thinking)(void *self, struct cn_view raw_block);
+	bool (*drop_thinking)(void *self, const struct cn_thought *thought);
 	/*
 	 * A call's id that is one of ours (ids.h), in calls and results: true with the id
 	 * that this backend gave it.  NULL leaves all.

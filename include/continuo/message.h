@@ -29,6 +29,9 @@ struct cn_thought {
 	struct cn_view block;   /* the object */
 	struct cn_view content; /* the array that it stands in */
 	struct cn_view message; /* the object around that */
+	/* Filled by app/reading.c: the name under which its issuer is remembered. */
+	struct cn_hash origin;
+	bool has_origin; /* false: there is nothing to know it by */
 };
 /* A call that the client knows by an id of ours (ids.h), or the result of one. */
 struct cn_call_mention {

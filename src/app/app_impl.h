@@ -435,5 +435,8 @@ void cn_provenance__put(struct cn_provenance *p, const struct cn_hash *id,
 /* The table's key: keyed hash of owner and the block's signature (or data). */
 struct cn_hash cn_provenance__id(struct cn_vault *v, struct cn_view owner,
                                  struct cn_view signature);
+/* The same of a block of thinking or of a call that has an id of ours; false for others. */
+bool cn_provenance__of_block(struct cn_vault *v, struct cn_view owner, struct cn_json block,
+                             struct cn_hash *ret);
 
 #endif

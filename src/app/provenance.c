@@ -7,6 +7,8 @@
  */
 #include "app_impl.h"
 
+#include "continuo/ids.h"
+
 #include <stdlib.h>
 
 #define CN_PROVENANCE_SLOTS 8192 /* a power of two; about 1.8 MB when full */
@@ -88,4 +90,31 @@ struct cn_hash cn_provenance__id(struct cn_vault *v, struct cn_view owner,
 	struct cn_view parts[] = {CN_VIEW("signature"), owner, signature};
 
 	return cn_vault_hash(v, CN_VAULT_HASH_NODE, parts, 3);
+}
+
+bool cn_provenance__of_block(struct cn_vault *v, struct cn_view owner, struct cn_json block,
+                             struct cn_hash *ret)
+{
+	CN_AUTO(cn_arena) scratch = {0};
+	struct cn_json type = cn_json_get(block, "type");
+	struct cn_view text;
+
+	if (cn_json_is(type, "thinking")) {
+		text = cn_json_text(&scratch, cn_json_get(block, "signature"));
+		/* Unsigned: known by what it says. */
+		if (text.n == 0)
+			text = cn_json_text(&scratch, cn_json_get(block, "thinking"));
+	} else if (cn_json_is(type, "redacted_thinking")) {
+		text = cn_json_text(&scratch, cn_json_get(block, "data"));
+	} else if (cn_json_is(type, "tool_use")) {
+		text = cn_json_text(&scratch, cn_json_get(block, "id"));
+		if (!cn_view_starts(text, CN_VIEW(CN_ID_TOOL_OURS)))
+			return false;
+	} else {
+		return false;
+	}
+	if (text.n == 0)
+		return false;
+	*ret = cn_provenance__id(v, owner, text);
+	return true;
 }

@@ -95,6 +95,13 @@ int cn_reading__run(struct cn_reading *r, struct cn_error *reterr)
 		return bad;
 	if (r->req->session.n == 0)
 		r->req->session = first_message_session(r);
+	/* Each try asks for them. */
+	for (size_t i = 0; i < r->req->n_thoughts; i++) {
+		struct cn_thought *t = &r->req->thoughts[i];
+
+		t->has_origin = cn_provenance__of_block(r->vault, r->owner,
+		                                        cn_json_root(t->block), &t->origin);
+	}
 	r->req->estimate = cn_estimate_tokens(&estimate, r->req);
 	return 0;
 }

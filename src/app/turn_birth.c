@@ -183,32 +183,33 @@ static void lookup_after(uv_work_t *work, int status)
 		cn_turn__free(t);
 }
 
-/* Notes a block's origin when the table does not know it; cap: of the ids. */
-static void note_unknown(struct cn_turn *t, struct lookup *l, struct cn_view block,
+/* Notes an origin that the table does not know; cap: of the ids. */
+static void note_unknown(struct cn_turn *t, struct lookup *l, const struct cn_hash *id,
                          size_t *cap)
 {
-	struct cn_hash id;
 	char model[CN_ORIGIN_MAX];
 
-	if (!cn_turn__origin(t, cn_json_root(block), &id) ||
-	    cn_provenance__get(t->worker->shared->provenance, &id, model))
+	if (cn_provenance__get(t->worker->shared->provenance, id, model))
 		return;
 	if (l->n == *cap) {
 		*cap = *cap ? 2 * *cap : 16;
 		l->ids = cn_realloc(l->ids, *cap * sizeof(struct cn_hash));
 	}
-	l->ids[l->n++] = id;
+	l->ids[l->n++] = *id;
 }
 
 /* Collects origins (of thinking, of calls) that the table does not know. */
 static void collect_unknown(struct cn_turn *t, struct lookup *l)
 {
 	size_t cap = 0;
+	struct cn_hash id;
 
 	for (size_t i = 0; i < t->req.n_thoughts; i++)
-		note_unknown(t, l, t->req.thoughts[i].block, &cap);
+		if (t->req.thoughts[i].has_origin)
+			note_unknown(t, l, &t->req.thoughts[i].origin, &cap);
 	for (size_t i = 0; i < t->req.n_calls; i++)
-		note_unknown(t, l, t->req.calls[i].block, &cap);
+		if (cn_turn__origin(t, cn_json_root(t->req.calls[i].block), &id))
+			note_unknown(t, l, &id, &cap);
 }
 
 static bool look_up(struct cn_turn *t)

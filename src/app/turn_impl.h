@@ -179,7 +179,7 @@ struct cn_view cn_turn__issuer(struct cn_turn *t);
  * blocks and blocks without anything to know. */
 bool cn_turn__origin(struct cn_turn *t, struct cn_json block, struct cn_hash *ret);
 /* The callbacks of cn_anthropic_edit; self is the turn. */
-bool cn_turn__drop_thinking(void *self, struct cn_view raw);
+bool cn_turn__drop_thinking(void *self, const struct cn_thought *thought);
 bool cn_turn__call_id(void *self, struct cn_view id, struct cn_view *ret);
 /* Notes where blocks of the answer given come from; batch: also for the store; or NULL. */
 void cn_turn__note_provenance(struct cn_turn *t, struct cn_batch *batch);

@@ -28,48 +28,25 @@ struct cn_view cn_turn__issuer(struct cn_turn *t)
 
 bool cn_turn__origin(struct cn_turn *t, struct cn_json block, struct cn_hash *ret)
 {
-	/* Of its own: each try looks at every block, and a copy is as long as its thinking.
-	 */
-	CN_AUTO(cn_arena) scratch = {0};
-	struct cn_json type = cn_json_get(block, "type");
-	struct cn_view text;
-
-	if (cn_json_is(type, "thinking")) {
-		text = cn_json_text(&scratch, cn_json_get(block, "signature"));
-		/* Unsigned: known by what it says. */
-		if (text.n == 0)
-			text = cn_json_text(&scratch, cn_json_get(block, "thinking"));
-	} else if (cn_json_is(type, "redacted_thinking")) {
-		text = cn_json_text(&scratch, cn_json_get(block, "data"));
-	} else if (cn_json_is(type, "tool_use")) {
-		text = cn_json_text(&scratch, cn_json_get(block, "id"));
-		if (!cn_view_starts(text, CN_VIEW(CN_ID_TOOL_OURS)))
-			return false;
-	} else {
-		return false;
-	}
-	if (text.n == 0)
-		return false;
-	*ret = cn_provenance__id(t->worker->shared->vault, t->owner, text);
-	return true;
+	return cn_provenance__of_block(t->worker->shared->vault, t->owner, block, ret);
 }
 
 /*
  * Signatures go back only to whom issued them.  One that is not known was there before us:
  * a backend that checks is then the likely issuer, and any other has no use for it.
  */
-bool cn_turn__drop_thinking(void *self, struct cn_view raw)
+bool cn_turn__drop_thinking(void *self, const struct cn_thought *thought)
 {
 	struct cn_turn *t = self;
 	const struct cn_backend *b = t->candidate->model->backend;
-	struct cn_hash id;
 	char model[CN_ORIGIN_MAX];
 
 	if (t->repair.repair == CN_REPAIR_THINKING)
 		return true;
-	if (!cn_turn__origin(t, cn_json_root(raw), &id))
+	if (!thought->has_origin)
 		return false;
-	if (!cn_provenance__get(t->worker->shared->provenance, &id, model) || !model[0])
+	if (!cn_provenance__get(t->worker->shared->provenance, &thought->origin, model) ||
+	    !model[0])
 		return !b->checks_signatures;
 	return !cn_view_is(cn_turn__issuer(t), model);
 }

@@ -119,7 +119,7 @@ static void drop_thinking(struct cn_arena *a, struct cn_patches *ps,
 		blocks.n = 0;
 		for (; i < r->n_thoughts && r->thoughts[i].message.p == first->message.p;
 		     i++)
-			if (edit->drop_thinking(edit->self, r->thoughts[i].block))
+			if (edit->drop_thinking(edit->self, &r->thoughts[i]))
 				add_whole(a, &blocks, r->thoughts[i].block);
 		/* Backends refuse empty messages: one that holds nothing else goes. */
 		if (blocks.n && is_all(content, blocks.n))

@@ -1,10 +1,10 @@
 /* A request that we take is still one after every edit, and says what the edit demanded. */
 #include "continuo/anthropic.h"
 
-static bool drop_some(void *self, struct cn_view raw)
+static bool drop_some(void *self, const struct cn_thought *thought)
 {
 	(void)self;
-	return raw.n % 2;
+	return thought->block.n % 2;
 }
 
 static bool map_some(void *self, struct cn_view id, struct cn_view *ret)

@@ -263,10 +263,10 @@ static void mistakes_have_the_apis_words(void **state)
 	}
 }
 
-static bool drop_signed(void *self, struct cn_view raw)
+static bool drop_signed(void *self, const struct cn_thought *thought)
 {
 	(void)self;
-	return cn_view_find(raw, CN_VIEW("foreign"), 0) != SIZE_MAX;
+	return cn_view_find(thought->block, CN_VIEW("foreign"), 0) != SIZE_MAX;
 }
 
 static void only_what_is_demanded_changes(void **state)
