@@ -61,20 +61,35 @@ struct cn_batch *
 cn_batch_free(struct cn_batch *b); /* of one never submitted; returns NULL */
 /* A message node (skipped by the writer when it is there already). */
 void cn_batch_node(struct cn_batch *b, const struct cn_node *node);
+/*
+ * A node that the batch leaves out, with all that it stands on, because it should be in the
+ * store.  When it is not (retention took it, the store was set aside), nothing of the batch
+ * is written and its word is CN_STORE_INCOMPLETE.
+ */
+void cn_batch_expect(struct cn_batch *b, const struct cn_hash *id);
 /* A finished turn; the record is encoded here, so it may be short-lived. */
 void cn_batch_turn(struct cn_batch *b, const struct cn_turn_record *turn);
 /* Which model issued a thinking signature: id is a keyed hash of (owner, signature). */
 void cn_batch_provenance(struct cn_batch *b, const struct cn_hash *id,
                          struct cn_view model);
 
+/* What became of a batch. */
+enum cn_store_word {
+	CN_STORE_KEPT,       /* it is on disk, synced */
+	CN_STORE_LOST,       /* it was given up */
+	CN_STORE_INCOMPLETE, /* an expected node is missing: make it again with all of them
+	                      */
+};
+typedef void (*cn_store_word_fn)(void *self, enum cn_store_word word);
+
 /*
  * Gives the batch to the writer.  on_done runs on the writer thread after the synced commit
- * (or when it was given up: ok false) and must only post to an inbox; NULL: nobody waits.
+ * (or when there will be none) and must only post to an inbox; NULL: nobody waits.
  * Over the queue's limit of 64 MiB a batch without a turn is dropped and counted, one with
  * a turn never.
  */
-void cn_store_submit(struct cn_store *s, struct cn_batch *b,
-                     void (*on_done)(void *self, bool ok), void *self);
+void cn_store_submit(struct cn_store *s, struct cn_batch *b, cn_store_word_fn on_done,
+                     void *self);
 
 /* ---- client tokens, vault generation (small, synced, blocking; main thread's pool or CLI)
  * ---- */

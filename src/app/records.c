@@ -216,11 +216,11 @@ static void on_letter(struct cn_letter *letter)
 }
 
 /* The writer's thread. */
-static void on_committed(void *self, bool ok)
+static void on_committed(void *self, enum cn_store_word word)
 {
 	struct cn_store_wait *wait = self;
 
-	wait->ok = ok;
+	wait->ok = word == CN_STORE_KEPT;
 	cn_worker__post(wait->worker, &wait->letter);
 }
 

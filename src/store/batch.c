@@ -23,6 +23,7 @@ struct cn_batch *cn_batch_new(void)
 void cn_store__batch_empty(struct cn_batch *b)
 {
 	cn_arena_done(&b->arena);
+	b->expected = NULL;
 	b->nodes = NULL;
 	b->n_nodes = 0;
 	b->turns = NULL;
@@ -60,6 +61,15 @@ void cn_batch_node(struct cn_batch *b, const struct cn_node *node)
 	/* A turn brings its whole conversation, of which the end is new. */
 	if (b->n_nodes++ < CN_NODES_NEW)
 		b->records++;
+}
+
+void cn_batch_expect(struct cn_batch *b, const struct cn_hash *id)
+{
+	struct cn_batch_expected *e = cn_arena_new(&b->arena, struct cn_batch_expected);
+
+	e->id = *id;
+	e->next = b->expected;
+	b->expected = e;
 }
 
 void cn_batch_turn(struct cn_batch *b, const struct cn_turn_record *turn)

@@ -262,6 +262,10 @@ struct cn_batch_node {
 	struct cn_hash parent;
 	struct cn_view plain; /* parent id, canonical; in arena */
 };
+struct cn_batch_expected {
+	struct cn_batch_expected *next;
+	struct cn_hash id;
+};
 struct cn_batch_turn {
 	struct cn_batch_turn *next;
 	struct cn_view owner, session, project, agent, caller, request_id,
@@ -279,6 +283,7 @@ struct cn_batch_provenance {
 struct cn_batch {
 	struct cn_list link;
 	struct cn_arena arena; /* owns what follows */
+	struct cn_batch_expected *expected;
 	struct cn_batch_node *nodes, **nodes_end;
 	struct cn_batch_turn *turns, **turns_end;
 	struct cn_batch_provenance *provenance, **provenance_end;
@@ -286,7 +291,8 @@ struct cn_batch {
 	size_t records;     /* about what it adds: most nodes are usually there already */
 	uint64_t queued_ms; /* monotonic */
 	bool dropped;       /* emptied: the queue was full */
-	void (*on_done)(void *self, bool ok);
+	bool incomplete;    /* not written: an expected node is missing; the writer's */
+	cn_store_word_fn on_done;
 	void *self;
 };
 /* Frees the contents and keeps the callback. */
@@ -314,7 +320,8 @@ enum cn_store_time {
 	CN_TIME_PROVENANCE = 3
 };
 
-int cn_store__write_batch(struct cn_store_txn *t, const struct cn_batch *b) CN_MUST_CHECK;
+/* Writes the batch, or finds it incomplete; rc. */
+int cn_store__write_batch(struct cn_store_txn *t, struct cn_batch *b) CN_MUST_CHECK;
 /* Keys; each appends its part. */
 void cn_store__key_owner(const struct cn_store *s, struct cn_view owner,
                          struct cn_buf *key);

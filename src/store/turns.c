@@ -418,11 +418,28 @@ static int put_nodes(struct cn_store_txn *t, const struct cn_batch *b, struct cn
 	return rc;
 }
 
-int cn_store__write_batch(struct cn_store_txn *t, const struct cn_batch *b)
+/* Whether all is there that the batch leaves out. */
+static int find_expected(struct cn_store_txn *t, const struct cn_batch *b, bool *retall)
+{
+	struct cn_store_link link;
+	int rc = 0;
+
+	for (const struct cn_batch_expected *e = b->expected; e && rc == 0; e = e->next)
+		rc = cn_store__link_get(t, &e->id, &link);
+	*retall = rc != MDB_NOTFOUND;
+	return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+int cn_store__write_batch(struct cn_store_txn *t, struct cn_batch *b)
 {
 	CN_AUTO(cn_arena) a = {0};
-	int rc = put_nodes(t, b, &a);
+	bool all;
+	int rc = find_expected(t, b, &all);
 
+	b->incomplete = rc == 0 && !all;
+	if (rc || b->incomplete)
+		return rc;
+	rc = put_nodes(t, b, &a);
 	for (const struct cn_batch_turn *turn = b->turns; turn && rc == 0;
 	     turn = turn->next)
 		rc = put_turn(t, turn, &a);

@@ -28,8 +28,8 @@
 
 /* ---- submitting; any thread ---- */
 
-void cn_store_submit(struct cn_store *s, struct cn_batch *b,
-                     void (*on_done)(void *self, bool ok), void *self)
+void cn_store_submit(struct cn_store *s, struct cn_batch *b, cn_store_word_fn on_done,
+                     void *self)
 {
 	size_t bytes = b->arena.used, records = b->records;
 	bool first, dropped;
@@ -169,6 +169,13 @@ static int write_group(struct cn_store *s, const struct cn_list *group)
 	return cn_store__commit(&t);
 }
 
+static enum cn_store_word word_of(const struct cn_batch *b, bool ok)
+{
+	if (!ok || b->dropped)
+		return CN_STORE_LOST;
+	return b->incomplete ? CN_STORE_INCOMPLETE : CN_STORE_KEPT;
+}
+
 /* Tells every batch of the list and frees it. */
 static void finish(struct cn_list *group, bool ok)
 {
@@ -178,9 +185,22 @@ static void finish(struct cn_list *group, bool ok)
 
 		cn_list_remove(it);
 		if (b->on_done)
-			b->on_done(b->self, ok && !b->dropped);
+			b->on_done(b->self, word_of(b, ok));
 		(void)cn_batch_free(b);
 	}
+}
+
+/* Of a group that was written: its records without those of incomplete batches. */
+static size_t kept(const struct cn_list *group)
+{
+	size_t records = 0;
+
+	for (struct cn_list *it = group->next; it != group; it = it->next) {
+		const struct cn_batch *b = cn_container_of(it, struct cn_batch, link);
+
+		records += b->incomplete ? 0 : b->records;
+	}
+	return records;
 }
 
 /* With little space left only finished turns are kept.  Returns the records given up. */
@@ -241,7 +261,7 @@ static void on_group(struct cn_store *s, struct cn_list *group, size_t records)
 			cn_count_add(CN_CT_STORE_DROPPED, records);
 			break;
 		}
-	if (records && rc == 0) {
+	if (records && rc == 0 && (records = kept(group))) {
 		cn_count(CN_CT_STORE_COMMITS);
 		cn_count_add(CN_CT_STORE_RECORDS, records);
 		cn_trace(CN_TR_STORE, 0, records, CN_VIEW("commit"));

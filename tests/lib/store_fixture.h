@@ -171,17 +171,24 @@ static inline size_t fixture_set_aside(const struct fixture *f)
 
 struct word {
 	uv_sem_t sem;
-	atomic_uint ok, failed;
+	atomic_uint ok, failed, incomplete;
 };
 
-static inline void on_word(void *self, bool ok)
+static inline void on_word(void *self, enum cn_store_word word)
 {
 	struct word *w = self;
 
-	if (ok)
+	switch (word) {
+	case CN_STORE_KEPT:
 		atomic_fetch_add(&w->ok, 1);
-	else
+		break;
+	case CN_STORE_LOST:
 		atomic_fetch_add(&w->failed, 1);
+		break;
+	case CN_STORE_INCOMPLETE:
+		atomic_fetch_add(&w->incomplete, 1);
+		break;
+	}
 	uv_sem_post(&w->sem);
 }
 
@@ -190,9 +197,10 @@ static inline void word_init(struct word *w)
 	assert_int_equal(0, uv_sem_init(&w->sem, 0));
 	atomic_store(&w->ok, 0);
 	atomic_store(&w->failed, 0);
+	atomic_store(&w->incomplete, 0);
 }
 
-static inline bool submit_and_wait(struct cn_store *s, struct cn_batch *b)
+static inline enum cn_store_word submit_for_word(struct cn_store *s, struct cn_batch *b)
 {
 	struct word w;
 
@@ -200,7 +208,14 @@ static inline bool submit_and_wait(struct cn_store *s, struct cn_batch *b)
 	cn_store_submit(s, b, on_word, &w);
 	uv_sem_wait(&w.sem);
 	uv_sem_destroy(&w.sem);
-	return atomic_load(&w.ok) == 1;
+	return atomic_load(&w.ok)           ? CN_STORE_KEPT
+	       : atomic_load(&w.incomplete) ? CN_STORE_INCOMPLETE
+	                                    : CN_STORE_LOST;
+}
+
+static inline bool submit_and_wait(struct cn_store *s, struct cn_batch *b)
+{
+	return submit_for_word(s, b) == CN_STORE_KEPT;
 }
 
 /* Waits for a state; the writer reaches it by itself. */
@@ -264,19 +279,24 @@ static inline void talk_say(struct talk *t, struct fixture_keys *keys, const cha
 	t->last = node.id;
 }
 
-/* One turn as a batch; started_ms is its Unix time. */
-static inline struct cn_batch *talk_turn(struct talk *t, struct fixture_keys *keys,
-                                         uint64_t started_ms)
+static inline void talk_prefix(struct talk *t, struct fixture_keys *keys,
+                               struct cn_batch *b)
 {
-	struct cn_batch *b = cn_batch_new();
-	struct cn_turn_record r = {0};
-	CN_AUTO(cn_buf) prefix = {0};
-	char id[40];
+	CN_AUTO(cn_buf) text = {0};
 	struct cn_node p =
-	    talk_node(keys, t->owner, &(struct cn_hash){{0}}, "{\"tools\":[]}", &prefix);
+	    talk_node(keys, t->owner, &(struct cn_hash){{0}}, "{\"tools\":[]}", &text);
 
 	cn_batch_node(b, &p);
 	t->prefix = p.id;
+}
+
+/* The next question and answer, and the turn; started_ms is its Unix time. */
+static inline void talk_go_on(struct talk *t, struct fixture_keys *keys, struct cn_batch *b,
+                              uint64_t started_ms)
+{
+	struct cn_turn_record r = {0};
+	char id[40];
+
 	(void)snprintf(id, sizeof(id), "req_%u", t->turns);
 	talk_say(t, keys, "user", b);
 	r.request_node = t->last;
@@ -295,6 +315,16 @@ static inline struct cn_batch *talk_turn(struct talk *t, struct fixture_keys *ke
 	r.status = 200;
 	cn_batch_turn(b, &r);
 	t->turns++;
+}
+
+/* One turn as a batch, without what was said before it. */
+static inline struct cn_batch *talk_turn(struct talk *t, struct fixture_keys *keys,
+                                         uint64_t started_ms)
+{
+	struct cn_batch *b = cn_batch_new();
+
+	talk_prefix(t, keys, b);
+	talk_go_on(t, keys, b, started_ms);
 	return b;
 }
 

@@ -26,9 +26,9 @@ static char home[64];
 
 /* ---- a history ---- */
 
-static void on_word(void *self, bool ok)
+static void on_word(void *self, enum cn_store_word word)
 {
-	assert_true(ok);
+	assert_int_equal(CN_STORE_KEPT, word);
 	uv_sem_post(self);
 }
 

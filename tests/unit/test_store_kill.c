@@ -15,11 +15,11 @@ struct told {
 };
 
 /* The writer's thread: says which turn is safe. */
-static void on_safe(void *self, bool ok)
+static void on_safe(void *self, enum cn_store_word word)
 {
 	struct told *t = self;
 
-	if (ok)
+	if (word == CN_STORE_KEPT)
 		(void)!write(t->fd, &t->n, sizeof(t->n));
 	free(t);
 }
