@@ -24,11 +24,11 @@
 #define CN_PREAMBLE    120 /* bytes that an introduction may have */
 
 enum stage {
-	HOLDING,
-	SKIPPING,
-	SEEKING,
-	SPACING,
-	PASSING,
+	CN_HOLDING,
+	CN_SKIPPING,
+	CN_SEEKING,
+	CN_SPACING,
+	CN_PASSING,
 };
 
 struct cn_joint {
@@ -216,7 +216,7 @@ struct cn_joint *cn_joint_new(struct cn_view given, enum cn_joint_how how,
 	/* Nothing to match: only the white space is minded. */
 	if (j->anchor == 0 || (how == CN_JOINT_PREFILL && j->given.n < CN_ECHO_LEAST)) {
 		j->found = CN_JOINT_EXACT;
-		j->stage = SPACING;
+		j->stage = CN_SPACING;
 	}
 	return j;
 }
@@ -244,7 +244,7 @@ static void settle(struct cn_joint *j, enum cn_joint_found found, size_t raw)
 {
 	cn_buf_consume(&j->held, raw);
 	j->found = found;
-	j->stage = SPACING;
+	j->stage = CN_SPACING;
 }
 
 /* Line breaks between what the client has and what does not join it. */
@@ -299,7 +299,7 @@ static void give_up(struct cn_joint *j, struct cn_buf *out)
 		cn_buf_add_view(out, text);
 	}
 	cn_buf_clear(&j->held);
-	j->stage = PASSING;
+	j->stage = CN_PASSING;
 }
 
 static struct cn_view anchor_of(const struct cn_joint *j)
@@ -420,7 +420,7 @@ static void begin_skipping(struct cn_joint *j, size_t repeated, bool in_space)
 	cn_buf_clear(&j->held); /* whole characters, all of them compared */
 	j->skipped = repeated;
 	j->in_space = in_space;
-	j->stage = SKIPPING;
+	j->stage = CN_SKIPPING;
 }
 
 /*
@@ -559,9 +559,9 @@ static void skip(struct cn_joint *j, struct cn_view *text, bool over)
 		settle(j, CN_JOINT_RESTART, 0);
 		return;
 	}
-	j->stage = SEEKING;
+	j->stage = CN_SEEKING;
 	j->sought = 0;
-	j->seek_max = (j->given.n - j->skipped) / 2 * 3 + 4 * CN_JOINT_WINDOW;
+	j->seek_max = (j->given.n - j->skipped) / 2 * 3 + (size_t)4 * CN_JOINT_WINDOW;
 	if (j->seek_max > CN_JOINT_SEEK)
 		j->seek_max = CN_JOINT_SEEK;
 }
@@ -634,27 +634,27 @@ static void space(struct cn_joint *j, struct cn_view *text, struct cn_buf *out, 
 	reconcile(j, cn_view_cut(held, n), out);
 	cn_buf_add_view(out, cn_view_from(held, n));
 	cn_buf_done(&j->held);
-	j->stage = PASSING;
+	j->stage = CN_PASSING;
 }
 
 static void step(struct cn_joint *j, struct cn_view *text, struct cn_buf *out, bool over)
 {
 	switch (j->stage) {
-	case HOLDING:
+	case CN_HOLDING:
 		hold(j, text, out);
-		if (over && j->stage == HOLDING)
+		if (over && j->stage == CN_HOLDING)
 			decide(j, out, true, true);
 		break;
-	case SKIPPING:
+	case CN_SKIPPING:
 		skip(j, text, over);
 		break;
-	case SEEKING:
+	case CN_SEEKING:
 		seek(j, text, out, over);
 		break;
-	case SPACING:
+	case CN_SPACING:
 		space(j, text, out, over);
 		break;
-	case PASSING:
+	case CN_PASSING:
 		cn_buf_add_view(out, *text);
 		take(text, text->n);
 		break;
@@ -680,7 +680,7 @@ void cn_joint_end(struct cn_joint *j, struct cn_buf *out)
 	do {
 		before = j->stage;
 		step(j, &none, out, true);
-	} while (j->stage != before && j->stage != PASSING);
+	} while (j->stage != before && j->stage != CN_PASSING);
 	if (j->found == CN_JOINT_OPEN)
 		j->found = CN_JOINT_NONE;
 }

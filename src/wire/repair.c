@@ -26,7 +26,9 @@ static void pass_space(struct reader *r)
 /* The next character, or 0 at the end. */
 static char peek(const struct reader *r)
 {
-	return r->at < r->in.n ? r->in.p[r->at] : '\0';
+	if (r->at >= r->in.n)
+		return '\0';
+	return r->in.p[r->at];
 }
 
 static bool read_string(struct reader *r)
@@ -276,7 +278,10 @@ static struct cn_view bare(struct cn_arena *a, struct cn_json type, struct cn_js
 		return none;
 	if (cn_view_starts(digits, CN_VIEW("-")))
 		digits = cn_view_from(digits, 1);
-	return cn_view_u64(digits, &n) && (digits.n == 1 || *digits.p != '0') ? text : none;
+	return cn_view_u64(digits, &n) &&
+	               (digits.n == 1 || !cn_view_starts(digits, CN_VIEW("0")))
+	           ? text
+	           : none;
 }
 
 static struct cn_view by_schema(struct cn_arena *a, struct cn_json tool,

@@ -37,8 +37,7 @@ static const char *const words[] = {
     "question",
     "boat",
     "f\xc3\xbcr",
-    "\xc3\x9c"
-    "bung",
+    "\303\234bung",
     "na\xc3\xafve",
     "\xe2\x80\x9chere\xe2\x80\x9d",
     "it\xe2\x80\x99s",
@@ -53,8 +52,7 @@ static const char *const words[] = {
     "**bold**",
     "a\\b",
     "</tag>",
-    "\xc2\xab"
-    "so\xc2\xbb",
+    "\xc2\xabso\xc2\xbb",
     "\xe2\x80\xa6",
 };
 

@@ -248,9 +248,8 @@ void stub_reply(struct cn_arena *a, struct dice *d, const struct stub_question *
 	for (size_t i = 0; i < ret->said.n; i++)
 		calls |= ret->said.parts[i].type == CN_BLOCK_TOOL_USE;
 	if (!anew && !calls && dice_percent(d, 15) && ret->said.n < ANSWER_PARTS_MAX) {
-		struct answer_part *last = &ret->said.parts[ret->said.n];
-
-		memmove(ret->said.parts + 1, ret->said.parts, ret->said.n * sizeof(*last));
+		memmove(ret->said.parts + 1, ret->said.parts,
+		        ret->said.n * sizeof(ret->said.parts[0]));
 		ret->said.n++;
 		ret->said.parts[0] = (struct answer_part){.type = CN_BLOCK_THINKING,
 		                                          .body = CN_VIEW("Where was I?")};
