@@ -250,6 +250,20 @@ int cn_chat__call(struct cn_chat *c, struct cn_arena *a, struct cn_json part, bo
 	return 0;
 }
 
+bool cn_chat__whole_call(struct cn_chat *c, struct cn_view name, struct cn_view input)
+{
+	struct cn_chat_call *call = new_call(c, &(struct piece){.has_index = false});
+
+	if (!call)
+		return false;
+	cn_buf_add_view(&call->name, name);
+	cn_buf_add_view(&call->arguments, input);
+	call->whole = true;
+	start(c, call);
+	stop(c, call);
+	return true;
+}
+
 /* ---- the end ---- */
 
 bool cn_chat__call_cut(const struct cn_chat *c)

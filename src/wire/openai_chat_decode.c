@@ -157,6 +157,7 @@ static void tell_start(struct cn_chat *c, struct cn_arena *a, struct cn_json roo
 	if (c->started)
 		return;
 	c->started = true;
+	c->family = cn_chat__family(&c->base.hints);
 	ev.id = cn_json_text(a, cn_json_get(root, "id"));
 	ev.name = cn_json_text(a, cn_json_get(root, "model"));
 	cn_chat__tell(c, &ev);
@@ -164,12 +165,17 @@ static void tell_start(struct cn_chat *c, struct cn_arena *a, struct cn_json roo
 
 static int finish(struct cn_chat *c, struct cn_error *reterr)
 {
-	struct cn_event ev = {.kind = CN_EV_MESSAGE_DELTA, .stop_reason = stop_reason(c)};
+	struct cn_event ev = {.kind = CN_EV_MESSAGE_DELTA};
 	int err;
 
 	c->over = true;
 	cn_chat__text_end(c);
+	if (c->family)
+		cn_chat__markup_end(c, means_cut(cn_buf_view(&c->finish)));
+	if (c->broken)
+		return cn_fail(reterr, CN_E_INVALID, "%s", c->broken);
 	cn_chat__close(c);
+	ev.stop_reason = stop_reason(c);
 	/* Without a finish reason a call that is not whole was cut by who knows what. */
 	err = cn_chat__end_calls(
 	    c, c->finish.n == 0 || cn_view_is(ev.stop_reason, "max_tokens"), reterr);
@@ -309,6 +315,10 @@ static int read_choice(struct cn_chat *c, struct cn_arena *a, struct cn_json cho
 	read_reasoning(c, a, delta);
 	read_content(c, a, cn_json_get(delta, "content"));
 	cn_chat__text(c, cn_json_text(a, cn_json_get(delta, "refusal")));
+	if (c->broken)
+		return cn_fail(reterr, CN_E_INVALID, "%s", c->broken);
+	if (c->base.stopped)
+		return 0;
 	err = read_calls(c, a, delta, whole, reterr);
 	if (err || c->base.stopped)
 		return err;
@@ -440,7 +450,8 @@ static size_t held(const struct cn_decoder *d)
 {
 	const struct cn_chat *c = (const struct cn_chat *)d;
 
-	return c->held.cap + c->finish.cap + c->stop_sequence.cap + cn_chat__calls_held(c);
+	return c->held.cap + c->markup.cap + c->finish.cap + c->stop_sequence.cap +
+	       cn_chat__calls_held(c);
 }
 
 static void done(struct cn_decoder *d)
@@ -449,6 +460,7 @@ static void done(struct cn_decoder *d)
 
 	cn_chat__calls_done(c);
 	cn_buf_done(&c->held);
+	cn_buf_done(&c->markup);
 	cn_buf_done(&c->finish);
 	cn_buf_done(&c->stop_sequence);
 }

@@ -39,9 +39,15 @@ struct cn_chat {
 	struct cn_buf finish, stop_sequence; /* owned; empty: not said */
 	bool cut;                            /* by a limit, says the provider behind it */
 	enum cn_chat_thought thought;
-	const char *close_tag;      /* INSIDE */
-	struct cn_buf held;         /* owned */
-	struct cn_chat_call *calls; /* owned; in the order they came */
+	const char *close_tag;               /* INSIDE */
+	struct cn_buf held;                  /* owned */
+	const struct cn_chat_family *family; /* calls come as text; NULL: as calls */
+	struct cn_buf markup;                /* owned: held for it */
+	size_t opened;                       /* bytes of a call's first marker; 0: none */
+	size_t searched;                     /* how far its last was looked for */
+	bool behind_marker;                  /* no text since the last one */
+	const char *broken;                  /* a call in the text that cannot be turned */
+	struct cn_chat_call *calls;          /* owned; in the order they came */
 	size_t n_calls;
 };
 
@@ -55,6 +61,11 @@ void cn_chat__tell(struct cn_chat *c, const struct cn_event *ev);
 void cn_chat__text(struct cn_chat *c, struct cn_view text);
 void cn_chat__thinking(struct cn_chat *c, struct cn_view text);
 void cn_chat__signature(struct cn_chat *c, struct cn_view text);
+/* Text that is nothing but text. */
+void cn_chat__add_text(struct cn_chat *c, struct cn_view text);
+/* White space at the beginning; bytes at the end that could begin word. */
+size_t cn_chat__blanks(struct cn_view v);
+size_t cn_chat__begun(struct cn_view v, struct cn_view word);
 /* No more text comes: what was held is told. */
 void cn_chat__text_end(struct cn_chat *c);
 
@@ -66,6 +77,8 @@ void cn_chat__text_end(struct cn_chat *c);
  */
 int cn_chat__call(struct cn_chat *c, struct cn_arena *a, struct cn_json part, bool fresh,
                   struct cn_error *reterr) CN_MUST_CHECK;
+/* A call that is whole, without an id; false: too many. */
+bool cn_chat__whole_call(struct cn_chat *c, struct cn_view name, struct cn_view input);
 /* Something else begins: calls that look whole are closed. */
 void cn_chat__close_whole_calls(struct cn_chat *c);
 /* Whether one of the calls is not whole. */
@@ -74,5 +87,14 @@ bool cn_chat__call_cut(const struct cn_chat *c);
 int cn_chat__end_calls(struct cn_chat *c, bool cut, struct cn_error *reterr) CN_MUST_CHECK;
 size_t cn_chat__calls_held(const struct cn_chat *c);
 void cn_chat__calls_done(struct cn_chat *c);
+
+/* ---- toolmarkup.c ---- */
+
+/* NULL: calls of this model come as calls, or not as any text that we know. */
+const struct cn_chat_family *cn_chat__family(const struct cn_decode_hints *hints);
+/* Text in which calls may stand; sets broken. */
+void cn_chat__markup(struct cn_chat *c, struct cn_view text);
+/* No more comes.  cut: by the output limit. */
+void cn_chat__markup_end(struct cn_chat *c, bool cut);
 
 #endif

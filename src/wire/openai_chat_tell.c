@@ -66,6 +66,19 @@ static void add(struct cn_chat *c, enum cn_block_type type, struct cn_view text)
 	cn_chat__tell(c, &ev);
 }
 
+void cn_chat__add_text(struct cn_chat *c, struct cn_view text)
+{
+	add(c, CN_BLOCK_TEXT, text);
+}
+
+static void take_text(struct cn_chat *c, struct cn_view text)
+{
+	if (c->family)
+		cn_chat__markup(c, text);
+	else
+		cn_chat__add_text(c, text);
+}
+
 void cn_chat__thinking(struct cn_chat *c, struct cn_view text)
 {
 	add(c, CN_BLOCK_THINKING, text);
@@ -85,7 +98,7 @@ void cn_chat__signature(struct cn_chat *c, struct cn_view text)
 
 /* ---- thoughts between tags ---- */
 
-static size_t blanks(struct cn_view v)
+size_t cn_chat__blanks(struct cn_view v)
 {
 	size_t n = 0;
 
@@ -95,7 +108,7 @@ static size_t blanks(struct cn_view v)
 }
 
 /* How many bytes at the end of v could be the beginning of word. */
-static size_t begun(struct cn_view v, struct cn_view word)
+size_t cn_chat__begun(struct cn_view v, struct cn_view word)
 {
 	size_t n = v.n < word.n ? v.n : word.n - 1;
 
@@ -107,7 +120,7 @@ static size_t begun(struct cn_view v, struct cn_view word)
 /* Whether a tag opens the text; *rest is then behind it.  maybe: more is needed to tell. */
 static bool opens(struct cn_chat *c, struct cn_view *rest, bool *maybe)
 {
-	struct cn_view text = cn_view_from(*rest, blanks(*rest));
+	struct cn_view text = cn_view_from(*rest, cn_chat__blanks(*rest));
 
 	*maybe = text.n == 0;
 	for (size_t i = 0; i < sizeof(tags) / sizeof(tags[0]); i++) {
@@ -127,7 +140,7 @@ static bool opens(struct cn_chat *c, struct cn_view *rest, bool *maybe)
 static void think(struct cn_chat *c, struct cn_view text)
 {
 	if (!c->open || c->type != CN_BLOCK_THINKING)
-		text = cn_view_from(text, blanks(text));
+		text = cn_view_from(text, cn_chat__blanks(text));
 	cn_chat__thinking(c, text);
 }
 
@@ -151,7 +164,7 @@ static bool step(struct cn_chat *c, struct cn_view *rest)
 		close = cn_view_str(c->close_tag);
 		at = cn_view_find(text, close, 0);
 		if (at == SIZE_MAX) {
-			at = text.n - begun(text, close);
+			at = text.n - cn_chat__begun(text, close);
 			think(c, cn_view_cut(text, at));
 			*rest = cn_view_from(text, at);
 			return false;
@@ -161,12 +174,12 @@ static bool step(struct cn_chat *c, struct cn_view *rest)
 		c->thought = CN_CHAT_BEHIND;
 		return true;
 	case CN_CHAT_BEHIND:
-		*rest = cn_view_from(text, blanks(text));
+		*rest = cn_view_from(text, cn_chat__blanks(text));
 		if (rest->n)
 			c->thought = CN_CHAT_IN_TEXT;
 		return rest->n > 0;
 	case CN_CHAT_IN_TEXT:
-		add(c, CN_BLOCK_TEXT, text);
+		take_text(c, text);
 		*rest = cn_view_from(text, text.n);
 		return false;
 	}
@@ -198,5 +211,5 @@ void cn_chat__text_end(struct cn_chat *c)
 	if (c->thought == CN_CHAT_INSIDE)
 		think(c, cn_buf_view(&rest));
 	else
-		add(c, CN_BLOCK_TEXT, cn_buf_view(&rest));
+		take_text(c, cn_buf_view(&rest));
 }

@@ -1,4 +1,7 @@
-/* Any bytes, in any chunking, give the same events of a Chat Completions answer. */
+/*
+ * Any bytes, in any chunking, give the same events of a Chat Completions answer.  The first
+ * byte says in which family's words calls may stand in the text.
+ */
 #include "continuo/dialect.h"
 #include "continuo/hash.h"
 #include "continuo/sse.h"
@@ -32,11 +35,18 @@ static bool on_sse(void *self, const struct cn_sse_event *sse)
 
 static void feed(struct cn_view bytes, size_t step, struct cn_buf *ret)
 {
+	static const char *const formats[] = {
+	    NULL,          "hermes",  "glm",           "kimi-k2",
+	    "qwen3-coder", "minimax", "anthropic-xml", "deepseek-dsml"};
+	struct cn_decode_hints hints = {
+	    .tools = cn_json_root(CN_VIEW("[{\"name\":\"A\"},{\"name\":\"get_b\"}]")),
+	    .tool_format = bytes.n ? formats[*bytes.p % 8] : NULL};
 	struct run r = {0};
 	struct cn_sse s;
 	int bad = 0;
 
-	r.decoder = cn_decoder_new(cn_dialect_of(CN_WIRE_OPENAI_CHAT), NULL, on_event, &r);
+	r.decoder =
+	    cn_decoder_new(cn_dialect_of(CN_WIRE_OPENAI_CHAT), &hints, on_event, &r);
 	cn_sse_init(&s, on_sse, &r);
 	for (size_t at = 0; at < bytes.n && !bad; at += step)
 		bad = cn_sse_feed(&s, cn_view_cut(cn_view_from(bytes, at), step), 1, NULL);

@@ -714,6 +714,101 @@ static void a_signature_belongs_to_its_thought(void **state)
 	assert_true(cn_view_is(cn_buf_view(&e.signature), "s"));
 }
 
+/* ---- calls in the text ---- */
+
+#define T                                                                                \
+	"{\"name\":\"A\",\"input_schema\":{\"properties\":{\"s\":{\"type\":\"string\"}," \
+	"\"n\":{\"type\":\"integer\"}}}}"
+
+static const struct {
+	const char *format, *text, *finish, *says;
+} marked[] = {
+    {"hermes", "go <tool_call>\n{\"name\":\"A\",\"arguments\":{\"n\":1}}\n</tool_call>\n",
+     "stop", "|go |A({\"n\":1})|tool_use"},
+    {"hermes",
+     "<tool_call>{{\"name\":\"A\",\"parameters\":{}}}</tool_call>"
+     "<tool_call>{\"name\":\"A\",\"arguments\":{}}</tool_call>",
+     "stop", "||A({})A({})|tool_use"},
+    {"hermes", "<tool_call>{\"name\":\"B\",\"arguments\":{}}</tool_call>", "stop",
+     "|<tool_call>{\"name\":\"B\",\"arguments\":{}}</tool_call>|end_turn"},
+    {"hermes", "a <tool_call>{\"name\":", "length", "|a |max_tokens"},
+    {"hermes", "a <tool_call>{\"name\":", "stop", "|a |error"},
+    {"hermes", "a <tool_call>nothing</tool_call>", "stop", "|a |error"},
+    {"hermes", "a < b <tool", "stop", "|a < b <tool|end_turn"},
+    {NULL, "<tool_call>{\"name\":\"A\"}</tool_call>", "stop",
+     "|<tool_call>{\"name\":\"A\"}</tool_call>|end_turn"},
+    {"glm",
+     "<tool_call>A\n<arg_key>s</arg_key>\n<arg_value>1</arg_value>"
+     "<arg_key>n</arg_key><arg_value>2</arg_value></tool_call>",
+     "tool_calls", "||A({\"s\":\"1\",\"n\":2})|tool_use"},
+    {"qwen3-coder",
+     "<tool_call>\n<function=A>\n<parameter=s>\n<b>\n</parameter>\n<parameter=n>\n3\n"
+     "</parameter>\n</function>\n</tool_call>",
+     "stop", "||A({\"s\":\"<b>\",\"n\":3})|tool_use"},
+    {"kimi-k2",
+     "x<|tool_calls_section_begin|><|tool_call_begin|>functions.A:0"
+     "<|tool_call_argument_begin|>{\"n\":1}<|tool_call_end|><|tool_calls_section_end|>",
+     "stop", "|x|A({\"n\":1})|tool_use"},
+    {"minimax",
+     "<minimax:tool_call>\n<invoke name=\"A\">\n<parameter name=\"s\"></p></parameter>\n"
+     "</invoke>\n</minimax:tool_call>",
+     "stop", "||A({\"s\":\"</p>\"})|tool_use"},
+    {"anthropic-xml",
+     "<function_calls><invoke name=\"A\"><parameter name=\"n\">4</parameter>"
+     "</invoke></function_calls>",
+     "stop", "||A({\"n\":4})|tool_use"},
+    {"deepseek-dsml",
+     "<｜DSML｜tool_calls><｜DSML｜invoke name=\"A\"><｜DSML｜parameter name=\"s\" "
+     "string=\"true\">5</｜DSML｜parameter></｜DSML｜invoke></｜DSML｜tool_calls>",
+     "stop", "||A({\"s\":\"5\"})|tool_use"},
+};
+
+/* The text in pieces of that many bytes, each a chunk of its own. */
+static void hear_marked(struct ear *e, size_t i, size_t step)
+{
+	struct cn_decode_hints hints = {.tools = cn_json_root(CN_VIEW("[" T "]")),
+	                                .tool_format = marked[i].format};
+	struct cn_view text = cn_view_str(marked[i].text);
+	CN_AUTO(cn_buf) b = {0};
+
+	while (text.n) {
+		size_t n = step < text.n ? step : text.n;
+
+		while (n < text.n && ((unsigned char)text.p[n] & 0xc0) == 0x80)
+			n++;
+		cn_buf_add_str(&b, "data: {\"choices\":[{\"delta\":{\"content\":");
+		cn_json_add_string(&b, cn_view_cut(text, n));
+		cn_buf_add_str(&b, "}}]}\n\n");
+		text = cn_view_from(text, n);
+	}
+	cn_buf_printf(
+	    &b, "data: {\"choices\":[{\"finish_reason\":\"%s\"}]}\n\ndata: [DONE]\n\n",
+	    marked[i].finish);
+	hear_hinted(e, cn_buf_view(&b), true, 4096, &hints);
+}
+
+static void calls_in_the_text_become_calls(void **state)
+{
+	static const size_t steps[] = {1, 3, 8, 4096};
+	unsigned wrong = 0;
+
+	(void)state;
+	for (size_t k = 0; k < 4 * sizeof(marked) / sizeof(marked[0]); k++) {
+		CN_AUTO(ear) e = {0};
+		CN_AUTO(cn_buf) got = {0};
+
+		hear_marked(&e, k / 4, steps[k % 4]);
+		say(&e, &got);
+		if (e.wrong || !cn_view_is(cn_buf_view(&got), marked[k / 4].says))
+			wrong +=
+			    COMPLAIN("%s in steps of %zu: %s; got %.*s, expected %s\n",
+			             marked[k / 4].text, steps[k % 4],
+			             e.wrong ? e.wrong : "other events",
+			             CN_VIEW_ARG(cn_buf_view(&got)), marked[k / 4].says);
+	}
+	assert_int_equal(wrong, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -722,6 +817,7 @@ int main(void)
 	    cmocka_unit_test(a_stop_sequence_is_named_when_it_was_asked_for),
 	    cmocka_unit_test(figures_are_never_missing),
 	    cmocka_unit_test(a_signature_belongs_to_its_thought),
+	    cmocka_unit_test(calls_in_the_text_become_calls),
 	    cmocka_unit_test(every_recording_decodes),
 	};
 
