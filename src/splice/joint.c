@@ -6,10 +6,10 @@
  * gets the model's own bytes.  Nothing is given out before it is decided, and what is held
  * is bounded: 400 characters, or 64 KiB after a restart that takes another course.
  *
- *   HOLDING --anchor, tail--> SPACING --> PASSING
- *      |----the top again---> SKIPPING --its end--> SPACING
- *      |                         `--differs--> SEEKING --anchor--> SPACING
- *      `----no match--> PASSING <----limit----'
+ *   CN_HOLDING --anchor, tail--> CN_SPACING --> CN_PASSING
+ *      |----the top again---> CN_SKIPPING --its end--> CN_SPACING
+ *      |                         `--differs--> CN_SEEKING --anchor--> CN_SPACING
+ *      `----no match--> CN_PASSING <----limit----'
  */
 #include "continuo/joint.h"
 
@@ -41,10 +41,10 @@ struct cn_joint {
 	struct cn_buf spaces; /* owned: those spaces as the client has them */
 	struct cn_buf held;   /* owned: not decided yet, raw */
 	size_t anchor;        /* bytes of the anchor at the end of given */
-	size_t skipped;       /* SKIPPING: bytes of given that were repeated so far */
-	size_t sought;        /* SEEKING: held.n at the last search */
-	size_t seek_max;      /* SEEKING: bytes to hold at most */
-	bool in_space;        /* SKIPPING: the last byte compared was a space */
+	size_t skipped;       /* CN_SKIPPING: bytes of given that were repeated so far */
+	size_t sought;        /* CN_SEEKING: held.n at the last search */
+	size_t seek_max;      /* CN_SEEKING: bytes to hold at most */
+	bool in_space;        /* CN_SKIPPING: the last byte compared was a space */
 	bool fence_open;      /* given ends inside a code fence */
 	char
 	    closer; /* what encloses the anchor and must be taken away behind it; 0: none */
