@@ -112,7 +112,7 @@ size_t cn_chat__begun(struct cn_view v, struct cn_view word)
 {
 	size_t n = v.n < word.n ? v.n : word.n - 1;
 
-	while (n && !cn_view_eq(cn_view_from(v, v.n - n), cn_view_cut(word, n)))
+	while (n && !cn_view_ends(v, cn_view_cut(word, n)))
 		n--;
 	return n;
 }
