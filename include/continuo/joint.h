@@ -46,6 +46,11 @@ void cn_joint_feed(struct cn_joint *j, struct cn_view text, struct cn_buf *out);
 /* The continuation has no more text: what is still held is decided now. */
 void cn_joint_end(struct cn_joint *j, struct cn_buf *out);
 enum cn_joint_found cn_joint_found(const struct cn_joint *j);
+/*
+ * Whether all of it so far is a repetition that has not come to its end: after
+ * cn_joint_end(), more text may be fed that stands in a block of its own.
+ */
+bool cn_joint_repeats(const struct cn_joint *j);
 
 /*
  * The anchor: the last words of given, about CN_JOINT_ANCHOR characters without the white

@@ -238,6 +238,11 @@ enum cn_joint_found cn_joint_found(const struct cn_joint *j)
 	return j->found;
 }
 
+bool cn_joint_repeats(const struct cn_joint *j)
+{
+	return j->stage == CN_SKIPPING;
+}
+
 /* ---- decisions ---- */
 
 static void settle(struct cn_joint *j, enum cn_joint_found found, size_t raw)
@@ -377,18 +382,20 @@ static size_t stands_at(const struct cn_joint *j, struct cn_view text)
  * The anchor's words may stand in what was given more than once: while text is a piece of
  * that from before its end, more of it may follow.
  */
-static bool may_be_repeating(const struct cn_joint *j, struct cn_view text, bool top_only)
+static bool may_be_repeating(const struct cn_joint *j, struct cn_view text)
 {
 	size_t at = cn_view_find(cn_buf_view(&j->given), text, 0);
 
-	return at != SIZE_MAX && at + text.n < j->given.n && (at == 0 || !top_only);
+	return at != SIZE_MAX && at + text.n < j->given.n;
 }
 
 /* Looks for the anchor; whether it was found, and then where what is new begins. */
-static bool find_anchor(struct cn_joint *j, struct cn_view text, bool final, size_t *retend)
+static bool find_anchor(struct cn_joint *j, struct cn_view text, bool final, bool over,
+                        size_t *retend)
 {
 	struct cn_view anchor = anchor_of(j);
 	size_t lead = ornament(text), first = SIZE_MAX, tail = 0;
+	bool reached;
 
 	if (cn_view_starts(text, anchor)) {
 		*retend = anchor.n;
@@ -400,7 +407,11 @@ static bool find_anchor(struct cn_joint *j, struct cn_view text, bool final, siz
 			tail = at + anchor.n;
 		first = at < first ? at : first;
 	}
-	if (first == SIZE_MAX || may_be_repeating(j, text, final && tail))
+	/* It reached the end and went on, or nothing says that it is the top again. */
+	reached =
+	    tail && final &&
+	    ((over && tail < text.n) || !cn_view_starts(cn_buf_view(&j->given), text));
+	if (first == SIZE_MAX || (!reached && may_be_repeating(j, text)))
 		return false;
 	if (tail) {
 		*retend = tail;
@@ -415,55 +426,52 @@ static bool find_anchor(struct cn_joint *j, struct cn_view text, bool final, siz
 	return true;
 }
 
-static void begin_skipping(struct cn_joint *j, size_t repeated, bool in_space)
+/* What is held is what stands in given at at; the rest of that is expected. */
+static void begin_skipping(struct cn_joint *j, size_t at, struct cn_view text)
 {
 	cn_buf_clear(&j->held); /* whole characters, all of them compared */
-	j->skipped = repeated;
-	j->in_space = in_space;
+	j->skipped = at + text.n;
+	j->in_space = text.n && text.p[text.n - 1] == ' ';
+	j->found = at ? CN_JOINT_TAIL : CN_JOINT_RESTART;
 	j->stage = CN_SKIPPING;
 }
 
 /*
- * Whether text, which stands at at in what was given, is there because it was repeated: it
- * is long, or from the top, or from the last words.
+ * Whether text is there because it was repeated: it is long, or from the top, or from the
+ * last words; over: it may be no more than the first of these.  Then it is left out.
  */
-static bool is_repetition(const struct cn_joint *j, struct cn_view text, size_t at)
+static bool skip_repetition(struct cn_joint *j, struct cn_view text, bool over)
 {
-	if (at == SIZE_MAX || text.n < CN_SHORT_MATCH)
+	size_t at = stands_at(j, text);
+
+	if (over && text.n && cn_view_starts(anchor_of(j), text))
+		at = j->given.n - j->anchor;
+	else if (at == SIZE_MAX || text.n < CN_SHORT_MATCH ||
+	         (at > 0 && text.n < CN_SURE_MATCH &&
+	          at + text.n <= j->given.n - j->anchor))
 		return false;
-	return at == 0 || text.n >= CN_SURE_MATCH || at + text.n > j->given.n - j->anchor;
+	begin_skipping(j, at, text);
+	return true;
 }
 
 /* The window is full, or the text is over: the less certain readings. */
 static void decide_finally(struct cn_joint *j, struct cn_view text, struct cn_buf *out,
                            bool over)
 {
-	struct cn_view given = cn_buf_view(&j->given), rest;
-	bool in_space = text.n && text.p[text.n - 1] == ' ';
+	size_t skip = preamble(cn_buf_view(&j->held)), n;
 	CN_AUTO(cn_buf) normal = {0};
-	size_t n, skip, at = stands_at(j, text);
+	bool in_space = true;
 
-	if (is_repetition(j, text, at)) {
-		begin_skipping(j, at + text.n, in_space);
-		j->found = at ? CN_JOINT_TAIL : CN_JOINT_RESTART;
+	if (skip_repetition(j, text, over))
 		return;
-	}
 	if ((n = short_tail(j, text))) {
 		settle(j, CN_JOINT_TAIL, raw_of(cn_buf_view(&j->held), n));
 		return;
 	}
-	skip = preamble(cn_buf_view(&j->held));
-	if (skip && !over) {
-		rest = cn_view_from(cn_buf_view(&j->held), skip);
-		in_space = false;
-		(void)normalise(&normal, rest, SIZE_MAX, &in_space, false);
-		if (normal.n >= CN_SURE_MATCH &&
-		    cn_view_starts(given, cn_buf_view(&normal))) {
-			begin_skipping(j, normal.n, in_space);
-			j->found = CN_JOINT_RESTART;
-			return;
-		}
-	}
+	(void)normalise(&normal, cn_view_from(cn_buf_view(&j->held), skip), SIZE_MAX,
+	                &in_space, over);
+	if (skip && skip_repetition(j, cn_buf_view(&normal), over))
+		return;
 	give_up(j, out);
 }
 
@@ -496,15 +504,16 @@ static void decide(struct cn_joint *j, struct cn_buf *out, bool final, bool over
 	if (j->how == CN_JOINT_PREFILL) {
 		if (text.n >= j->given.n && cn_view_starts(text, cn_buf_view(&j->given)))
 			settle(j, CN_JOINT_RESTART, raw_of(held, j->given.n));
-		else if (!cn_view_starts(cn_buf_view(&j->given), text) || over)
+		else if (!cn_view_starts(cn_buf_view(&j->given), text) ||
+		         (over && text.n < CN_SURE_MATCH))
 			settle(j, CN_JOINT_EXACT, 0);
 		else if (final)
-			begin_skipping(j, text.n, in_space);
+			begin_skipping(j, 0, text);
 		return;
 	}
 	if (anchor_introduced(j))
 		return;
-	if (find_anchor(j, text, final, &end)) {
+	if (find_anchor(j, text, final, over, &end)) {
 		settle(j, j->found, raw_of(held, end));
 		return;
 	}
@@ -556,7 +565,7 @@ static void skip(struct cn_joint *j, struct cn_view *text, bool over)
 	in_space = j->in_space;
 	cn_buf_consume(&j->held, normalise(&normal, held, same, &in_space, over));
 	if (j->skipped == j->given.n) {
-		settle(j, CN_JOINT_RESTART, 0);
+		settle(j, j->found, 0);
 		return;
 	}
 	j->stage = CN_SEEKING;

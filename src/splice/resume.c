@@ -287,7 +287,11 @@ const char *cn_splice__join_end(struct cn_splice *s)
 
 	cn_joint_end(s->joint, &fresh);
 	bad = behind_joint(s, cn_buf_view(&fresh), true);
-	s->joint = cn_joint_free(s->joint);
 	s->joining = NULL;
+	/* What is said again in several blocks goes on in the next. */
+	if (cn_joint_repeats(s->joint))
+		cn_joint_feed(s->joint, CN_VIEW("\n\n"), &fresh);
+	else
+		s->joint = cn_joint_free(s->joint);
 	return bad;
 }

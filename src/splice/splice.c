@@ -252,8 +252,13 @@ static const char *close_open(struct cn_splice *s, struct cn_open *open)
 		tool_whole(s, block, false);
 		return NULL;
 	}
-	if (block == s->joining && (bad = cn_splice__join_end(s)))
-		return bad;
+	if (block == s->joining) {
+		if ((bad = cn_splice__join_end(s)))
+			return bad;
+		/* Nothing but a part of what was given: its block stays as it is. */
+		if (s->joint && block->given)
+			return NULL;
+	}
 	block->whole = true;
 	if (block->given)
 		cn_splice__write_stop(s, block);

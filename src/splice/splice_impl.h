@@ -93,7 +93,8 @@ bool cn_splice__thinking_waits(const struct cn_splice *s);
 struct cn_block *cn_splice__join(struct cn_splice *s);
 /* Text for s->joining. */
 const char *cn_splice__join_text(struct cn_splice *s, struct cn_view text);
-/* That text is over. */
+/* That text is over; s->joint is NULL then unless it was said again and the next text block
+ * may hold more of it. */
 const char *cn_splice__join_end(struct cn_splice *s);
 /* Before a block of a continuation is given: closes what it does not go on from, and gives
  * the thinking that waited. */

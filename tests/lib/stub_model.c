@@ -61,17 +61,21 @@ static bool begins(char c)
 	return ((unsigned char)c & 0xc0) != 0x80;
 }
 
-/*
- * A place before the anchor where a word begins.  Not one from where the text reads like
- * the anchor: nobody could tell that more than the anchor is meant.
- */
-static size_t earlier(struct dice *d, struct cn_view given, size_t from)
+/* Whether text from there on reads like the anchor: nobody can tell that it is not. */
+static bool is_like(const struct stub_question *q, size_t at)
+{
+	while (at < q->given.n && strchr(" \n\r\t", q->given.p[at]))
+		at++;
+	return q->anchor.n &&
+	       cn_view_starts(cn_view_from(q->given, at), cn_view_cut(q->anchor, 16));
+}
+
+/* A place before the anchor where a word begins. */
+static size_t earlier(struct dice *d, const struct stub_question *q, size_t from)
 {
 	size_t back = 10 + dice_below(d, 200), at = from > back ? from - back : 0;
-	struct cn_view like = cn_view_cut(cn_view_from(given, from), 16);
 
-	while (at > 0 && (strchr(" \n", given.p[at - 1]) == NULL ||
-	                  cn_view_starts(cn_view_from(given, at), like)))
+	while (at > 0 && (strchr(" \n", q->given.p[at - 1]) == NULL || is_like(q, at)))
 		at--;
 	return at;
 }
@@ -138,6 +142,27 @@ static void split(struct cn_arena *a, const struct stub_question *q, size_t part
 		whole->parts[whole->n++] = from->parts[i];
 }
 
+/*
+ * All texts up to that part, each in a block of its own.  false: not so that it could be
+ * told; one is too short, or reads like the last words and something new.
+ */
+static bool repeat_parts(const struct stub_question *q, size_t part, struct answer *said)
+{
+	for (size_t i = 0; i <= part; i++) {
+		const struct answer_part *p = &q->whole->parts[i];
+
+		if (p->type != CN_BLOCK_TEXT)
+			continue;
+		if (i < part && (cn_joint_trim(p->body).n < 60 ||
+		                 cn_view_find(p->body, q->anchor, 0) != SIZE_MAX)) {
+			said->n = 0;
+			return false;
+		}
+		add_text(said, p->body);
+	}
+	return true;
+}
+
 /* Goes on with the answer itself: what it repeats, what is left of the text, and the rest.
  */
 static void go_on(struct cn_arena *a, struct dice *d, const struct stub_question *q,
@@ -152,7 +177,7 @@ static void go_on(struct cn_arena *a, struct dice *d, const struct stub_question
 	if (q->how == CN_RESUME_PREFILL)
 		from = trim;
 	else if (q->way == STUB_LONGER)
-		from = earlier(d, q->given, from);
+		from = earlier(d, q, from);
 	if (q->way == STUB_RESTART)
 		from = 0;
 	if (q->how == CN_RESUME_ASKED && q->way == STUB_INTRO)
@@ -160,14 +185,18 @@ static void go_on(struct cn_arena *a, struct dice *d, const struct stub_question
 	repeated = cn_view_cut(cn_view_from(q->given, from), trim - from);
 	cn_buf_add_view(&b, q->way == STUB_QUOTES ? changed(a, d, repeated) : repeated);
 	cn_buf_add_view(&b, cn_view_cut(cn_view_from(cn_buf_view(&all), trim), end - trim));
-	add_text(&ret->said, cn_arena_view(a, cn_buf_view(&b)));
+	if (q->way != STUB_RESTART || q->how == CN_RESUME_PREFILL || dice_percent(d, 50) ||
+	    !repeat_parts(q, part, &ret->said))
+		add_text(&ret->said, cn_arena_view(a, cn_buf_view(&b)));
 	for (size_t i = part + 1; i < q->whole->n; i++)
 		ret->said.parts[ret->said.n++] = q->whole->parts[i];
 	ret->whole = *q->whole;
 	if (q->closed && q->given.n < end)
 		split(a, q, part, cn_view_cut(cn_buf_view(&all), end), &ret->whole);
-	if (q->how != CN_RESUME_PREFILL)
+	if (q->how != CN_RESUME_PREFILL) {
+		ret->exact = from == trim - q->anchor.n || !is_like(q, from);
 		return;
+	}
 	/*
 	 * A short echo is not told from a text that begins like its beginning, and with
 	 * nothing left of this text the next may be taken for its end.
@@ -238,8 +267,8 @@ void stub_reply(struct cn_arena *a, struct dice *d, const struct stub_question *
 			put_given_first(a, q->given, &ret->whole);
 	} else if (anew) {
 		say_all(q, ret);
-		/* White space alone, in blocks that are closed: it may come again. */
-		ret->exact = q->how == CN_RESUME_ANEW || q->given.n == 0 || !q->closed;
+		/* White space alone, perhaps in several blocks: more may come. */
+		ret->exact = q->how == CN_RESUME_ANEW || q->given.n == 0;
 		if (q->given.n && q->how == CN_RESUME_ANEW)
 			put_given_first(a, q->given, &ret->whole);
 	} else {

@@ -132,6 +132,15 @@ static const struct joint_case cases[] = {
     {"nothing but the top", "One two three four five. Six seven eight nine ten eleven",
      "One two three four", "One two three four five. Six seven eight nine ten eleven",
      CN_JOINT_ASKED, CN_JOINT_RESTART},
+    {"nothing but the anchor's beginning", "So I will open it, then look at the first li",
+     "will open", "So I will open it, then look at the first li", CN_JOINT_ASKED,
+     CN_JOINT_TAIL},
+    {"an introduction and the anchor's beginning",
+     "So I will open it, then look at the first li", "Continuing:\nwill open it, then",
+     "So I will open it, then look at the first li", CN_JOINT_ASKED, CN_JOINT_TAIL},
+    {"a longer piece that breaks off", "So I will open it, then look at the first li",
+     "I will open it, then look at the", "So I will open it, then look at the first li",
+     CN_JOINT_ASKED, CN_JOINT_TAIL},
     {"nothing at all", "I will", "", "I will", CN_JOINT_ASKED, CN_JOINT_NONE},
     {"one letter", "I", "I will now open it.", "I will now open it.", CN_JOINT_ASKED,
      CN_JOINT_EXACT},
@@ -168,6 +177,11 @@ static const struct joint_case cases[] = {
     {"a prefill that comes back, behind a line break", "\nI will now open the file and lo",
      "\nI will now open the file and look.", "\nI will now open the file and look.",
      CN_JOINT_PREFILL, CN_JOINT_RESTART},
+    {"a prefill that comes back in part",
+     "I will now open the file and look at its first line",
+     "I will now open the file and look at its",
+     "I will now open the file and look at its first line", CN_JOINT_PREFILL,
+     CN_JOINT_RESTART},
     {"a prefill that begins like its beginning", "In the end the file was op", "In the end",
      "In the end the file was opIn the end", CN_JOINT_PREFILL, CN_JOINT_EXACT},
 };
@@ -265,6 +279,40 @@ static void a_restart_in_other_words_goes_on_at_the_anchor(void **state)
 	assert_string_equal(cn_buf_cstr(&got), cn_buf_cstr(&want));
 }
 
+static void a_piece_longer_than_the_window_is_skipped(void **state)
+{
+	CN_AUTO(cn_buf) got = {0}, want = {0};
+	struct cn_view piece;
+
+	(void)state;
+	cn_buf_add_str(&want, long_text);
+	cn_buf_add_str(&want, " broom.");
+	piece = cn_view_from(cn_buf_view(&want), 60);
+	assert_true(piece.n > CN_JOINT_WINDOW + 50);
+	assert_int_equal(join(cn_view_str(long_text), CN_JOINT_ASKED, piece, 13, &got),
+	                 CN_JOINT_TAIL);
+	assert_string_equal(cn_buf_cstr(&got), cn_buf_cstr(&want));
+}
+
+/* Texts of one answer, each in a block of its own. */
+static void a_restart_goes_on_in_the_next_block(void **state)
+{
+	struct cn_view given = CN_VIEW("First of all I will look.\n\nThen I op");
+	struct cn_joint *j = cn_joint_new(given, CN_JOINT_ASKED, &charge);
+	CN_AUTO(cn_buf) out = {0};
+
+	(void)state;
+	cn_joint_feed(j, CN_VIEW("First of all I will look."), &out);
+	cn_joint_end(j, &out);
+	assert_true(cn_joint_repeats(j));
+	cn_joint_feed(j, CN_VIEW("\n\n"), &out);
+	cn_joint_feed(j, CN_VIEW("Then I open it."), &out);
+	cn_joint_end(j, &out);
+	assert_false(cn_joint_repeats(j));
+	assert_string_equal(cn_buf_cstr(&out), "en it.");
+	cn_joint_free(j);
+}
+
 static void a_restart_that_never_comes_back_is_kept(void **state)
 {
 	CN_AUTO(cn_buf) said = {0}, got = {0};
@@ -356,6 +404,8 @@ int main(void)
 	    cmocka_unit_test(each_way_to_go_on_is_joined),
 	    cmocka_unit_test(a_long_answer_is_whole_wherever_it_is_cut),
 	    cmocka_unit_test(a_restart_in_other_words_goes_on_at_the_anchor),
+	    cmocka_unit_test(a_piece_longer_than_the_window_is_skipped),
+	    cmocka_unit_test(a_restart_goes_on_in_the_next_block),
 	    cmocka_unit_test(a_restart_that_never_comes_back_is_kept),
 	    cmocka_unit_test(what_is_hostile_stays_bounded),
 	    cmocka_unit_test(the_budget_can_refuse),

@@ -353,6 +353,42 @@ static void an_end_that_lacks_its_last_event_is_one(void **state)
 	seen_done(&c);
 }
 
+#define CN_TEXT(i)                                                 \
+	CN_E("content_block_start",                                \
+	     "{\"type\":\"content_block_start\",\"index\":" #i "," \
+	     "\"content_block\":{\"type\":\"text\",\"text\":\"\"}}")
+#define CN_SAY(i, text)                                                      \
+	CN_E("content_block_delta",                                          \
+	     "{\"type\":\"content_block_delta\",\"index\":" #i ",\"delta\":" \
+	     "{\"type\":\"text_delta\",\"text\":\"" text "\"}}")
+
+static void a_restart_in_several_blocks_goes_on_in_the_last(void **state)
+{
+	static const struct cn_author other = {"b/m", "b#k/m"};
+	struct cn_splice_opts o = opts_with(CN_TOOLS);
+	struct feeder f = {.splice = cn_splice_new(&o), .commit = true};
+	struct seen c = {0};
+
+	(void)state;
+	cn_splice_begin(f.splice, &author);
+	assert_null(feed(&f, cn_view_str(CN_START CN_TEXT(0) CN_SAY(0, "First I will look.")
+	                                     CN_STOP0 CN_TEXT(1) CN_SAY(1, "Then I op"))));
+	assert_true(cn_splice_continue(f.splice, &other, CN_RESUME_ASKED));
+	assert_null(
+	    feed(&f, cn_view_str(CN_START CN_TEXT(0) CN_SAY(0, "First I will look.")
+	                             CN_STOP0 CN_TEXT(1) CN_SAY(1, "Then I open it.")
+	                                 CN_STOP1 CN_END("end_turn"))));
+	cn_splice_finish(f.splice);
+	seen_read(&c, cn_buf_view(cn_splice_out(f.splice)));
+	assert_null(c.wrong);
+	assert_int_equal(c.blocks, 2);
+	assert_string_equal(cn_buf_cstr(&c.text), "First I will look.Then I open it.");
+	seen_done(&c);
+	cn_splice_free(f.splice);
+	cn_arena_done(&f.arena);
+	assert_int_equal(charge.used, 0);
+}
+
 static void a_call_cut_by_the_limit_is_dropped(void **state)
 {
 	struct seen c;
@@ -583,6 +619,7 @@ int main(void)
 	    cmocka_unit_test(a_live_call_that_broke_stays_open),
 	    cmocka_unit_test(an_earlier_end_does_not_close_a_call),
 	    cmocka_unit_test(an_end_that_lacks_its_last_event_is_one),
+	    cmocka_unit_test(a_restart_in_several_blocks_goes_on_in_the_last),
 	    cmocka_unit_test(a_call_cut_by_the_limit_is_dropped),
 	    cmocka_unit_test(what_a_backend_makes_us_keep_is_charged_and_bounded),
 	    cmocka_unit_test(only_what_is_held_back_has_a_limit),
