@@ -733,8 +733,11 @@ static void on_timer(uv_timer_t *timer)
 void cn_turn__stored(struct cn_turn *t, bool ok)
 {
 	cn_assert(t->state == CN_TURN_DRAINING);
-	if (!ok && t->policy->history && t->worker->shared->store)
+	if (!ok && t->policy->history && t->worker->shared->store) {
 		cn_count(CN_CT_TURNS_UNSTORED);
+		cn_log(&t->log, CN_LOG_WARNING, "told before it was stored",
+		       CN_TEXT(REQUEST, t->request_id));
+	}
 	cn_turn__tell_end(t);
 	turn_enter(t, CN_TURN_CLOSED);
 }
