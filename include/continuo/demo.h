@@ -108,11 +108,12 @@ int cn_script_parse(struct cn_arena *a, struct cn_view text, struct cn_step **re
 
 /*
  * The task is told in the prompt: "CONTINUO-TASK steps=N dir=PATH [words=N] [calls=N]
- * [think=1]".  The answer to a request with i tool results is the call of Write for step
- * i+1 (calls of them at once), or the final text after the last; words makes the text
- * longer, think begins with thinking; a request without tools or without the task gets a
- * short text.  What the request alone says decides, so that any model can go on from any
- * other's work: also from an answer of which only the beginning was given.
+ * [think=1] [agents=N]".  The answer to a request with i tool results is the call of Write
+ * for step i+1 (calls of them at once), or the final text after the last; words makes the
+ * text longer, think begins with thinking; with agents the calls are of Agent, all at once,
+ * and each gets a task of so many steps in PATH/agent-I; a request without tools or without
+ * the task gets a short text.  What the request alone says decides, so that any model can
+ * go on from any other's work: also from an answer of which only the beginning was given.
  */
 struct cn_task_answer {
 	struct cn_view text;    /* in arena; empty: none */

@@ -176,6 +176,26 @@ static struct cn_view words(struct cn_arena *a, const char *begin, uint64_t n)
 	return cn_arena_view(a, cn_buf_view(&b));
 }
 
+/* Each of the agents that are left gets a task of its own, in a directory of its own. */
+static void send_agents(struct cn_arena *a, struct cn_view told, uint64_t agents,
+                        unsigned done, struct cn_task_answer *ret)
+{
+	uint64_t steps = number_after(told, CN_VIEW("steps="));
+	uint64_t calls = number_after(told, CN_VIEW(" calls="));
+	struct cn_view dir = word_after(told, CN_VIEW("dir="));
+
+	ret->n_inputs = agents - done;
+	ret->inputs = cn_arena_zalloc(a, ret->n_inputs * sizeof(*ret->inputs));
+	ret->tool = CN_VIEW("Agent");
+	for (size_t i = 0; i < ret->n_inputs; i++)
+		ret->inputs[i] = cn_view_str(cn_arena_printf(
+		    a,
+		    "{\"description\":\"Part %zu\",\"prompt\":\"CONTINUO-TASK steps=%llu "
+		    "dir=%.*s/agent-%zu calls=%llu\",\"run_in_background\":false}",
+		    done + i + 1, (unsigned long long)steps, CN_VIEW_ARG(dir), done + i + 1,
+		    (unsigned long long)calls));
+}
+
 static void add_calls(struct cn_arena *a, struct cn_view told, unsigned done,
                       struct cn_task_answer *ret)
 {
@@ -200,6 +220,7 @@ bool cn_task_answer(struct cn_arena *a, struct cn_view body, enum cn_way way,
 	struct cn_view told = cn_view_from(body, task == SIZE_MAX ? body.n : task);
 	uint64_t steps = number_after(told, CN_VIEW("steps="));
 	uint64_t more = number_after(told, CN_VIEW(" words="));
+	uint64_t agents = number_after(told, CN_VIEW(" agents="));
 	unsigned done = count_results(messages);
 	struct cn_view given, anchor;
 
@@ -212,6 +233,12 @@ bool cn_task_answer(struct cn_arena *a, struct cn_view body, enum cn_way way,
 	};
 	if (!steps || !declares(cn_json_get(root, "tools"), "Write")) {
 		ret->text = words(a, "Ready.", more);
+	} else if (agents > done && declares(cn_json_get(root, "tools"), "Agent")) {
+		ret->text = CN_VIEW("Each part gets an agent of its own now.");
+		send_agents(a, told, agents, done, ret);
+	} else if (agents) {
+		ret->text =
+		    words(a, cn_arena_printf(a, "All %u agents are done.", done), more);
 	} else if (done >= steps) {
 		ret->text = words(a,
 		                  cn_arena_printf(a, "All %llu steps are done.",

@@ -3,30 +3,14 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { BIN, test, check, same, provider, makeHome, command, clean, workDir } from './lib.mjs'
+import { CLAUDE, environment } from './client.mjs'
 
-export const CLAUDE = join(process.cwd(), 'node_modules/@anthropic-ai/claude-code-linux-x64/claude')
 const STEPS = 6
 
 const FAILURES = [
   'status 429 retry-after=2', 'status 529', 'status 500', 'status 503', 'status 401', 'status 402', 'refuse', 'hang', 'silent', 'error-body',
   'html', 'nothing', 'reset', 'error-event', 'end-early', 'garbage', 'close', 'redirect', 'pings',
 ]
-
-export function environment(dir) {
-  return {
-    PATH: process.env.PATH,
-    HOME: join(dir, 'home'),
-    LANG: 'C.UTF-8',
-    TERM: 'xterm',
-    CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: '1',
-    DISABLE_TELEMETRY: '1',
-    DISABLE_AUTOUPDATER: '1',
-    NO_PROXY: '127.0.0.1',
-    IS_SANDBOX: '1',
-    ...(process.env.ASAN_OPTIONS ? { ASAN_OPTIONS: process.env.ASAN_OPTIONS } : {}),
-    ...(process.env.UBSAN_OPTIONS ? { UBSAN_OPTIONS: process.env.UBSAN_OPTIONS } : {}),
-  }
-}
 
 async function run(failure) {
   const dir = workDir()

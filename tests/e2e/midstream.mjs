@@ -1,50 +1,35 @@
-// The real Claude Code, headless, through a first backend that breaks off in mid-stream on every
-// third turn: in text, between blocks, in a tool call's JSON, after a whole call, after the last
-// block.  The client must never learn of it: right files, each call once, no word of its own to
-// "go on", exit status 0.
+// The real Claude Code through a first backend that breaks off in mid-stream on every third
+// turn: in text, between blocks, in a tool call's JSON, after a whole call, after the last
+// block, in thinking.  The client must never learn of it: right files, each tool run once, no
+// word of its own to "go on", exit status 0.  And the honest end, when nobody is left.
 import { existsSync, readFileSync } from 'node:fs'
 import http from 'node:http'
 import { join } from 'node:path'
 import { BIN, test, check, same, provider, makeHome, command, clean, workDir } from './lib.mjs'
-import { CLAUDE, environment } from './claude.mjs'
+import { CLAUDE, nudges, session, textOf } from './client.mjs'
 
 const FAULTS = ['cut-fin', 'cut-rst', 'cut-clean', 'cut-error']
+const IN_TEXT = 16 // bytes of text before a place in it
 
 // Events of one scripted answer, up to the place where it breaks off: message_start and ping, the
 // text in pieces of 8, each call's input in pieces of 24.
-function places(project, calls, thinks) {
+function places(dir, calls, thinks) {
   const text = 'Step 10 of 60: I write the file for it now.'.length
-  const input = JSON.stringify({ file_path: join(project, 'step-10.txt'), content: 'step 10\n' }).length
+  const input = JSON.stringify({ file_path: join(dir, 'step-10.txt'), content: 'step 10\n' }).length
   const thought = thinks ? 2 + 4 + 1 : 0
-  const inText = 2 + thought + 1 + 2
+  const inText = 2 + thought + 1 + IN_TEXT / 8
   const textOver = 2 + thought + 1 + Math.ceil(text / 8) + 1
   const call = 1 + Math.ceil(input / 24) + 1
   return [inText, textOver, textOver + 3, textOver + call, textOver + calls * call, ...(thinks ? [4] : [])]
 }
 
-function script(project, calls, thinks) {
-  const at = places(project, calls, thinks)
+// What is done with each request: two whole answers, then one that breaks off, at each place in
+// each way.
+function everyThird(at) {
   const steps = []
   for (let i = 0; i < 3 * at.length * FAULTS.length; i++)
-    steps.push('2*ok', `${FAULTS[i % FAULTS.length]} events=${at[i % at.length]}`)
-  return steps.join('; ')
-}
-
-// Words of the client besides the task: what it says when an answer broke off.
-function nudges(seen) {
-  const found = []
-  for (const { body } of seen) {
-    const request = JSON.parse(body)
-    if (!request.tools || !request.tools.some((t) => t.name === 'Write')) continue
-    const messages = request.messages.filter((m) => m.role === 'user')
-    const last = messages[messages.length - 1].content
-    if (typeof last === 'string' && last.includes('the connection dropped')) messages.pop() // the router's own
-    for (const m of messages.slice(1)) {
-      if (typeof m.content === 'string') found.push(m.content)
-      else for (const b of m.content) if (b.type === 'text' && !b.text.startsWith('<system-reminder>')) found.push(b.text)
-    }
-  }
-  return [...new Set(found)]
+    steps.push('ok', 'ok', `${FAULTS[i % FAULTS.length]} events=${at[i % at.length]}`)
+  return steps
 }
 
 // What breaks off cools down; here it is to break off again and again.
@@ -58,40 +43,96 @@ function keepsWell(home) {
   return () => clearInterval(timer)
 }
 
-async function run(steps, { calls = 1, thinks = false, second = 'ok', fallback = '', joints } = {}) {
+const callsOf = (m) => m.content.filter((b) => b.type === 'tool_use')
+const resultsOf = (m) => m.content.filter((b) => b.type === 'tool_result')
+
+// What the scripted model says after so many results.
+const stepsOf = (steps) => (done) => (done < steps ? `Step ${done + 1} of ${steps}: I write the file for it now.` : `All ${steps} steps are done.`)
+const agentsOf = (agents) => (done) => (done < agents ? 'Each part gets an agent of its own now.' : `All ${agents} agents are done.`)
+
+// One conversation: each call has one result, and each answer says what it should, no word of it
+// lost or, but where the model said it all again, said twice.
+function checkConversation(messages, want, again = false) {
+  const called = [], answered = []
+  for (const m of messages) {
+    if (m.role === 'assistant') {
+      const text = textOf(m)
+      same(again ? text.slice(-want(answered.length).length) : text, want(answered.length), 'an answer')
+      called.push(...callsOf(m).map((c) => c.id))
+    }
+    answered.push(...resultsOf(m).map((r) => r.tool_use_id))
+  }
+  same(new Set(called).size, called.length, 'the different ids of calls')
+  same(answered.toSorted(), called.toSorted(), 'a result for each call, and one only')
+}
+
+// dirs: where the steps were done.
+function checkFiles(r, dirs, steps) {
+  const files = dirs.flatMap((d) => Array.from({ length: steps }, (_, i) => [join(d, `step-${i + 1}.txt`), `step ${i + 1}\n`]))
+  for (const [file, content] of files) {
+    check(existsSync(file), `${file} was not written`)
+    same(readFileSync(file, 'utf8'), content, `what was written to ${file}`)
+  }
+  const written = r.ran.filter((t) => t.tool === 'Write').map((t) => t.input.file_path)
+  same(written.toSorted(), files.map(([f]) => f).toSorted(), 'the files that Write was run for')
+}
+
+async function exported(home) {
+  const list = JSON.parse((await command([BIN, 'sessions', 'list', '--home', home, '--json'])).out)
+  const id = (Array.isArray(list) ? list : list.sessions)[0].session
+  const out = await command([BIN, 'sessions', 'export', id, '--home', home])
+  same(out.code, 0, `sessions export: ${out.err}`)
+  const lines = out.out.split('\n').filter(Boolean).map((l) => JSON.parse(l))
+  const shown = await command([BIN, 'sessions', 'show', id, '--home', home])
+  same(shown.code, 0, `sessions show: ${shown.err}`)
+  return { turns: lines.filter((l) => l.type === 'turn'), answers: lines.filter((l) => l.answer), shown: shown.out }
+}
+
+// The pieces of an answer are its text, and a text that was gone on with was cut where the
+// script cut it.
+function checkPieces(answer) {
+  for (const [i, block] of answer.content.entries()) {
+    const pieces = answer.pieces.filter((p) => p.block === i)
+    check(pieces.length > 0, `block ${i} of ${answer.request} is nobody's`)
+    if (block.type !== 'text') continue
+    same(pieces.reduce((n, p) => n + p.bytes, 0), Buffer.byteLength(block.text), `the bytes of block ${i} of ${answer.request}`)
+    for (const [k, p] of pieces.entries()) {
+      if (!k) continue
+      same(pieces[k - 1].bytes, IN_TEXT, `the bytes before the joint in ${answer.request}`)
+      check(p.joint && p.model !== pieces[k - 1].model, `the joint in ${answer.request}: ${JSON.stringify(pieces)}`)
+    }
+  }
+}
+
+// Every turn is in the export, and every piece has the model that gave it.
+async function checkExport({ home, r, seen }, steps, inText) {
+  const { turns, answers, shown } = await exported(home)
+  const said = r.transcripts.flat().filter((m) => m.role === 'assistant').length
+  same(turns.length, said, 'turns in the export')
+  same(turns.filter((t) => t.ending !== 'ok' && t.ending !== 'tool_use').length, 0, 'turns that ended badly')
+  const by = (model) => turns.filter((t) => (t.blocks || []).some((b) => b.model === model)).length
+  same(by('second/m-second'), seen.filter((s) => s.backend === 'second').length, 'answers with words of the second')
+  const pieced = answers.filter((a) => a.pieces)
+  for (const a of pieced) checkPieces(a)
+  const joints = pieced.flatMap((a) => a.pieces).filter((p) => p.joint)
+  check(joints.every((p) => p.model === 'second/m-second'), `joints by ${JSON.stringify(joints)}`)
+  same(shown.split('— second/m-second goes on here —').length - 1, joints.length, 'joints that are shown')
+  // A reset may take with it what was not read yet: then nothing was given, and nothing is joined.
+  const cuts = seen.filter((s) => s.backend === 'first' && (steps[s.n - 1] || '').endsWith(` events=${inText}`))
+  const sure = cuts.filter((s) => s.step !== 'cut-rst').length
+  check(joints.length >= sure && joints.length <= cuts.length, `${joints.length} joints, not ${sure} to ${cuts.length}`)
+}
+
+// body gets the client's run, what the backends were asked, and the home and project made for it.
+async function withSession(scripts, task, fallback, body) {
   const dir = workDir()
   const project = join(dir, 'project')
-  const p = await provider(join(dir, 'seen.jsonl'), { first: script(project, calls, thinks), second })
+  const p = await provider(join(dir, 'seen.jsonl'), scripts(project))
   const home = makeHome(p.ports, fallback)
-  const task = `CONTINUO-TASK steps=${steps} dir=${project} calls=${calls}${thinks ? ' think=1' : ''}`
   const stop = keepsWell(home)
   try {
-    const r = await command(
-      [BIN, 'run', '--home', home, '--', CLAUDE, '-p', `Please do this. ${task}`,
-        '--output-format', 'stream-json', '--verbose', '--dangerously-skip-permissions'],
-      { cwd: project, env: environment(dir), limit: 240000 })
-    const events = r.out.split('\n').filter((l) => l.startsWith('{')).map((l) => JSON.parse(l))
-    const told = () => `${r.err.slice(-1500)}\n${r.out.slice(-1500)}`
-    same(r.code, 0, `exit status\n${told()}`)
-    check(!events.some((e) => e.subtype === 'api_retry'), 'a retry was visible to the client')
-    const result = events.find((e) => e.type === 'result')
-    check(result && result.result.startsWith(`All ${steps} steps are done.`), `the final text\n${told()}`)
-    for (let i = 1; i <= steps; i++) {
-      const file = join(project, `step-${i}.txt`)
-      check(existsSync(file), `step ${i} wrote no file`)
-      same(readFileSync(file, 'utf8'), `step ${i}\n`, `what step ${i} wrote`)
-    }
-    const blocks = (type) => events.filter((e) => e.type === type).flatMap((e) => (Array.isArray(e.message.content) ? e.message.content : []))
-    const made = blocks('assistant').filter((b) => b.type === 'tool_use')
-    const done = blocks('user').filter((b) => b.type === 'tool_result')
-    same(made.map((c) => c.input.file_path), Array.from({ length: steps }, (_, i) => join(project, `step-${i + 1}.txt`)), 'the calls')
-    same(new Set(made.map((c) => c.id)).size, steps, 'the different ids of calls')
-    same(done.map((d) => d.tool_use_id).sort(), made.map((c) => c.id).sort(), 'a result for each call, and one only')
-    const seen = p.seen()
-    same(nudges(seen), [], 'words of the client that the task does not have')
-    const went = seen.filter((s) => s.backend === 'second').length
-    check(went >= steps / calls / 6, `only ${went} answers were gone on with`)
-    await checkExport(home, steps, joints)
+    const r = await session(home, dir, `Please do this. CONTINUO-TASK dir=${project} ${task}`)
+    await body({ r, home, project, seen: p.seen() })
   } finally {
     stop()
     await p.stop()
@@ -100,25 +141,115 @@ async function run(steps, { calls = 1, thinks = false, second = 'ok', fallback =
   }
 }
 
-// The export names both models where both wrote one answer.
-async function checkExport(home, steps, least) {
-  const list = JSON.parse((await command([BIN, 'sessions', 'list', '--home', home, '--json'])).out)
-  const all = Array.isArray(list) ? list : list.sessions
-  const out = await command([BIN, 'sessions', 'export', all[0].session, '--home', home])
-  same(out.code, 0, `sessions export: ${out.err}`)
-  const turns = out.out.split('\n').filter(Boolean).map((l) => JSON.parse(l)).map((l) => l.turn || l).filter((t) => t.request_id)
-  const joined = turns.filter((t) => (t.blocks || []).some((b) => b.joint))
-  check(joined.length >= least, `${joined.length} turns in the export have a joint`)
-  for (const t of joined) {
-    const models = new Set(t.blocks.map((b) => b.model))
-    same([...models].sort(), ['first/m-first', 'second/m-second'], `the models of ${t.request_id}`)
+function checkUnseen({ r }, last) {
+  same(r.code, 0, `exit status\n${r.told}`)
+  same(r.retries, 0, 'retries that were visible to the client')
+  check(r.result && r.result.result.startsWith(last), `the final text\n${r.told}`)
+  for (const messages of r.transcripts) same(nudges(messages), [], 'words of the client that the task does not have')
+}
+
+function checkWent({ seen }, least) {
+  const went = seen.filter((s) => s.backend === 'second').length
+  check(went >= least, `only ${went} answers were gone on with`)
+}
+
+async function files(steps, { calls = 1, thinks = false, second = 'ok', fallback = '', everywhere = true } = {}) {
+  let at, plan
+  const scripts = (project) => {
+    at = places(project, calls, thinks)
+    plan = everyThird(at)
+    return { first: plan.join('; '), second }
   }
-  for (let i = 1; i <= steps; i++) check(out.out.includes(`step-${i}.txt`), `step ${i} is not in the export`)
+  await withSession(scripts, `steps=${steps} calls=${calls}${thinks ? ' think=1' : ''}`, fallback, async (s) => {
+    checkUnseen(s, `All ${steps} steps are done.`)
+    checkFiles(s.r, [s.project], steps)
+    checkConversation(s.r.transcripts[0], stepsOf(steps), second.includes('restart'))
+    checkWent(s, steps / calls / 6)
+    const met = s.seen.filter((q) => q.backend === 'first').map((q) => plan[q.n - 1])
+    if (everywhere) check(at.every((place) => met.some((m) => m.endsWith(` events=${place}`))), `places ${at} were not all met: ${met}`)
+    await checkExport(s, plan, at[0])
+  })
+}
+
+// Several agents at once, each with files of its own.  The first answer of all breaks off in the
+// call of the first agent.
+async function agents(n, steps, calls) {
+  let at, plan
+  const scripts = (project) => {
+    at = places(join(project, 'agent-1'), calls, false)
+    plan = ['cut-fin events=12', ...everyThird(at)]
+    return { first: plan.join('; '), second: 'ok' }
+  }
+  await withSession(scripts, `steps=${steps} calls=${calls} agents=${n}`, '', async (s) => {
+    const [main, ...others] = s.r.transcripts
+    checkUnseen(s, `All ${n} agents are done.`)
+    checkFiles(s.r, Array.from({ length: n }, (_, i) => join(s.project, `agent-${i + 1}`)), steps)
+    checkConversation(main, agentsOf(n))
+    same(others.length, n, 'conversations of agents')
+    for (const o of others) checkConversation(o, stepsOf(steps))
+    same(s.r.ran.filter((t) => t.tool === 'Agent').length, n, 'agents that ran')
+    same(Math.max(...main.map((m) => callsOf(m).length)), n, 'agents sent at once')
+    checkWent(s, (n * steps) / calls / 6)
+    await checkExport(s, plan, at[0])
+  })
+}
+
+// Two and three failures in one turn, by turns: each model gets 16 bytes further.
+async function again() {
+  const scripts = () => ({
+    first: 'ok; always cut-fin events=5', second: 'always cut-clean events=7',
+    third: Array(9).fill('ok; cut-error events=9').join('; '), fourth: 'ok',
+  })
+  await withSession(scripts, 'steps=8 words=20', '', async (s) => {
+    const model = textOf(s.r.transcripts[0].find((m) => m.role === 'assistant'))
+    checkUnseen(s, 'All 8 steps are done.')
+    checkFiles(s.r, [s.project], 8)
+    checkConversation(s.r.transcripts[0], (done) => model.replace(stepsOf(8)(0), stepsOf(8)(done)))
+    const { turns, answers } = await exported(s.home)
+    same(turns.map((t) => t.ending), Array(9).fill('ok'), 'how the turns ended')
+    const wrote = answers.map((a) => (a.pieces || []).filter((p) => p.block === 0).map((p) => p.model.split('/')[0]).join(' '))
+    same(wrote, ['', ...Array(4).fill(['first second third', 'first second third fourth']).flat()], 'who wrote the texts')
+    for (const { content, pieces } of answers.filter((a) => a.pieces))
+      same(pieces.filter((p) => p.block === 0).reduce((n, p) => n + p.bytes, 0), Buffer.byteLength(content[0].text), 'the bytes of a text')
+  })
+}
+
+// Nobody goes on: the client keeps the text and asks for the rest itself.
+async function off() {
+  await withSession(() => ({ first: 'ok; cut-fin events=5; ok', second: 'ok' }), 'steps=3', '  continuation: off', async (s) => {
+    same(s.r.code, 0, `exit status\n${s.r.told}`)
+    checkFiles(s.r, [s.project], 3)
+    same(nudges(s.r.transcripts[0]).length, 1, 'words of the client')
+    same(s.r.transcripts[0].map(textOf).filter((t) => t.startsWith('Step 2')), ['Step 2 of 3: I w', 'Step 2 of 3: I write the file for it now.'], 'what the client keeps')
+  })
+}
+
+// All that there are break off for good: what was given stays, nothing is run twice, and the
+// client learns at the end that it failed.
+async function never() {
+  await withSession(() => ({ first: 'ok; always cut-fin events=5', second: 'always cut-fin events=7' }), 'steps=3', '  max_wait: 1s', async (s) => {
+    check(s.r.code > 0, `exit status ${s.r.code}\n${s.r.told}`)
+    check(s.r.result && s.r.result.is_error, `the result\n${s.r.told}`)
+    checkFiles(s.r, [s.project], 1)
+    const said = s.r.transcripts[0].filter((m) => m.role === 'assistant').map(textOf)
+    check(said.length > 1, `the client was given nothing: ${said}`)
+    for (const text of said) check(stepsOf(3)(text === said[0] ? 0 : 1).startsWith(text.trimEnd()), `an answer: ${text}`)
+    const { turns } = await exported(s.home)
+    same(turns[0].ending, 'ok', 'the turn before')
+    for (const t of turns.slice(1)) {
+      same(t.ending, 'error', 'how a turn ended that nobody could end')
+      check(t.error, 'the client was told nothing')
+    }
+  })
 }
 
 if (existsSync(CLAUDE)) {
-  await test('claude: 60 calls, broken off in mid-stream every third turn', () => run(60, { joints: 1 }))
-  await test('claude: 40 calls, four at once', () => run(40, { calls: 4, joints: 1 }))
-  await test('claude: 24 calls with thinking that is given at once', () => run(24, { thinks: true, fallback: '  hold_thinking: 0s', joints: 1 }))
-  await test('claude: the second one begins anew each time', () => run(12, { second: 'always ok way=restart', joints: 1 }))
+  await test('claude: 60 calls, broken off in mid-stream every third turn', () => files(60))
+  await test('claude: 84 calls, four at once', () => files(84, { calls: 4 }))
+  await test('claude: 36 calls with thinking that is given at once', () => files(36, { thinks: true, fallback: '  hold_thinking: 0s' }))
+  await test('claude: the second one begins anew each time', () => files(12, { second: 'always ok way=restart', everywhere: false }))
+  await test('claude: four agents at once', () => agents(4, 6, 2))
+  await test('claude: two and three failures in a turn', again)
+  await test('claude: nobody goes on', off)
+  await test('claude: all break off for good', never)
 }
