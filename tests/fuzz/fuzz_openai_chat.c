@@ -40,7 +40,7 @@ static void feed(struct cn_view bytes, size_t step, struct cn_buf *ret)
 	    "qwen3-coder", "minimax", "anthropic-xml", "deepseek-dsml"};
 	struct cn_decode_hints hints = {
 	    .tools = cn_json_root(CN_VIEW("[{\"name\":\"A\"},{\"name\":\"get_b\"}]")),
-	    .tool_format = bytes.n ? formats[*bytes.p % 8] : NULL};
+	    .tool_format = bytes.n ? formats[(unsigned char)*bytes.p % 8] : NULL};
 	struct run r = {0};
 	struct cn_sse s;
 	int bad = 0;
