@@ -265,6 +265,13 @@ static void rest(struct cn_turn *t, uint64_t until_ms)
 		turn_enter(t, CN_TURN_RESTING);
 }
 
+/* The last candidate itself: its answer was cut by a ceiling, not bad. */
+static bool same_goes_on(const struct cn_turn *t)
+{
+	return t->n_tried && t->tried[t->n_tried - 1].class == CN_CLASS_OUTPUT_CEILING &&
+	       cn_splice_gave(t->splice) && cn_turn__goes_on(t, t->candidate);
+}
+
 /* Whom to try now, taken for this turn if there is somebody. */
 static struct cn_next next_of(struct cn_turn *t, uint64_t now)
 {
@@ -279,7 +286,7 @@ static struct cn_next next_of(struct cn_turn *t, uint64_t now)
 	if (t->n_tried == CN_ATTEMPTS_MAX - 1 || (resuming && t->resumes_left == 0))
 		return next;
 	uv_mutex_lock(&sh->health_lock);
-	if (resuming && t->same_goes_on)
+	if (resuming && same_goes_on(t))
 		next = (struct cn_next){.kind = CN_NEXT_TRY, .candidate = t->candidate};
 	else
 		next = cn_plan_next(resuming ? &t->resume : &t->plan, sh->health, t->tried,
@@ -319,7 +326,6 @@ static void plan(struct cn_turn *t)
 			break;
 		if (t->state == CN_TURN_CONTINUING)
 			t->resumes_left--;
-		t->same_goes_on = false;
 		if (!try_next(t, &next))
 			continue;
 		if (t->state == CN_TURN_CONTINUING)
@@ -580,8 +586,6 @@ static void on_streamed_whole(struct cn_turn *t, struct cn_outcome *o)
 		turn_enter(t, CN_TURN_DRAINING);
 		return;
 	}
-	t->same_goes_on = o->class == CN_CLASS_OUTPUT_CEILING &&
-	                  cn_splice_gave(t->splice) && cn_turn__goes_on(t, t->candidate);
 	lose(t);
 }
 

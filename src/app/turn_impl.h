@@ -84,7 +84,6 @@ struct cn_turn {
 
 	struct cn_plan resume; /* in arena: who of the plan may go on; from CONTINUING on */
 	unsigned resumes_left; /* only ever counts down */
-	bool same_goes_on;     /* the last candidate does: its answer was cut, not bad */
 	size_t resume_bytes;   /* charged for the requests to go on */
 
 	struct cn_splice *splice;             /* owned; what the client has been told */
