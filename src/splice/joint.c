@@ -365,14 +365,16 @@ static size_t short_tail(const struct cn_joint *j, struct cn_view text)
 	return 0;
 }
 
-/* Where text stands in what was given: at the top, or the last time; SIZE_MAX: nowhere. */
+/* Where text stands in what was given: at the top, or the last time within its last 64 KiB;
+ * SIZE_MAX: nowhere. */
 static size_t stands_at(const struct cn_joint *j, struct cn_view text)
 {
 	struct cn_view given = cn_buf_view(&j->given);
+	size_t from = given.n > CN_JOINT_SEEK ? given.n - CN_JOINT_SEEK : 0;
 
 	if (cn_view_starts(given, text))
 		return 0;
-	for (size_t at = given.n + 1; at-- > 0;)
+	for (size_t at = given.n + 1; at-- > from;)
 		if (cn_view_starts(cn_view_from(given, at), text))
 			return at;
 	return SIZE_MAX;

@@ -10,6 +10,10 @@
 
 /* A token is about so many bytes, where a backend broke off before it counted. */
 #define CN_TOKEN_BYTES 4
+/* Stop sequences looked for across a joint: more and longer ones than these, which no
+ * backend takes, would cost a peer little and the loop much. */
+#define CN_STOPS_MAX  64
+#define CN_STOP_BYTES 1024
 
 /* ---- beginning ---- */
 
@@ -65,8 +69,11 @@ static size_t straddle(const struct cn_splice *s, struct cn_view given, struct c
 	size_t most = 0;
 
 	for (struct cn_json_iter it = cn_json_iter(s->opts.stop_sequences);
-	     cn_json_next(&it);) {
-		struct cn_view stop = cn_json_text(&a, it.value);
+	     cn_json_next(&it) && it.index < CN_STOPS_MAX;) {
+		struct cn_view stop = {NULL, 0};
+
+		if (it.value.raw.n <= CN_STOP_BYTES)
+			stop = cn_json_text(&a, it.value);
 
 		for (size_t n = 1; n < stop.n; n++) {
 			struct cn_view rest = cn_view_from(stop, n);
