@@ -6,34 +6,7 @@
 #ifndef CONTINUO_ANTHROPIC_H
 #define CONTINUO_ANTHROPIC_H
 
-#include "continuo/event.h"
-#include "continuo/message.h"
-
-/* What the policy demands of a body on its way to one model of the same wire format. */
-struct cn_anthropic_edit {
-	struct cn_view model;  /* the id there; empty: leave what the client asked for */
-	bool stream;           /* "stream": this, whatever the client said */
-	bool keep_stream;      /* leave "stream" alone (count_tokens has none) */
-	uint64_t max_tokens;   /* 0: leave; else replace (the caller clamped it) */
-	struct cn_view effort; /* empty: leave; else output_config.effort */
-	/* Raw messages to put behind the last one, without a comma at either end; empty:
-	 * none. */
-	struct cn_view append;
-	/* Top-level members to remove: names, n of them (a preset's strip list). */
-	const char *const *drop;
-	size_t n_drop;
-	/*
-	 * Thinking blocks of earlier answers that this backend must not get.  Called for
-	 * each thinking or redacted_thinking block; true removes it.  NULL keeps all.
-	 */
-	bool (*drop_thinking)(void *self, const struct cn_thought *thought);
-	/*
-	 * A call's id that is one of ours (ids.h), in calls and results: true with the id
-	 * that this backend gave it.  NULL leaves all.
-	 */
-	bool (*call_id)(void *self, struct cn_view id, struct cn_view *ret);
-	void *self;
-};
+#include "continuo/dialect.h"
 
 /*
  * The body as slices: byte for byte the client's but for the edits.  An assistant message
@@ -41,7 +14,7 @@ struct cn_anthropic_edit {
  * request's body.
  */
 struct cn_slices cn_anthropic_encode_request(struct cn_arena *a, const struct cn_request *r,
-                                             const struct cn_anthropic_edit *edit);
+                                             const struct cn_edit *edit);
 
 /*
  * Decodes one SSE event of a backend.  Returns 0 with *ret filled (views into data or the

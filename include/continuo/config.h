@@ -37,7 +37,6 @@ struct cn_preset {
 	const char *name, *title;
 	const char *url, *origin; /* of the Anthropic door; NULL: it has none */
 	enum cn_wire wire;
-	bool usable; /* false: a dialect that this version does not speak */
 };
 size_t cn_catalogue_presets(const struct cn_preset **ret);
 const struct cn_preset *cn_catalogue_preset(struct cn_view name);

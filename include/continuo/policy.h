@@ -67,17 +67,17 @@ struct cn_backend {
 	const char *name;   /* of the policy */
 	const char *preset; /* NULL: none */
 	enum cn_wire wire;
-	const char *url;    /* base as written, no final slash, no /v1 at its end */
+	const char *url;    /* base as written, no final slash, no /v1 at its end; see
+	                       cn_backend_path() */
 	const char *origin; /* scheme://host:port, lower case, port always there */
 	enum cn_auth auth;
 	struct cn_header *headers; /* fixed, non-secret */
 	size_t n_headers;
-	/* Named deviations (quirks of the catalogue), as a set of strings; the dialect
-	 * reads them. */
-	const char **quirks;
-	size_t n_quirks;
+	uint64_t quirks;          /* a set of enum cn_quirk (dialect.h) */
 	const char **drop_fields; /* top-level request members never sent there */
 	size_t n_drop_fields;
+	struct cn_edit_member *add_fields; /* and such that are sent besides */
+	size_t n_add_fields;
 	const char *
 	    *keep_betas; /* anthropic-beta values let through; n 0: all unless drop_betas */
 	size_t n_keep_betas;
@@ -101,12 +101,7 @@ enum cn_stream_mode {
 };
 
 struct cn_prompt {
-	enum {
-		CN_PROMPT_NONE,
-		CN_PROMPT_PREPEND,
-		CN_PROMPT_APPEND,
-		CN_PROMPT_REPLACE
-	} how;
+	enum cn_prompt_how how;
 	const char *file;
 	struct cn_view text; /* read when the policy was loaded */
 };
@@ -130,6 +125,12 @@ struct cn_model {
 	uint64_t stream_over;    /* STREAM_OVER: only above so many max_tokens */
 	const char *tool_format; /* NULL: calls come as calls */
 	bool smooth;
+	uint64_t quirks; /* the backend's, and those that the catalogue knows of the model
+	                  */
+	const char **drop_fields; /* likewise */
+	size_t n_drop_fields;
+	struct cn_edit_member *add_fields; /* likewise */
+	size_t n_add_fields;
 	struct cn_prompt prompt;
 	struct cn_price price;
 	size_t index; /* in policy->models */
@@ -269,7 +270,9 @@ const struct cn_chain *cn_policy_chain(const struct cn_policy *p, struct cn_view
 const struct cn_model *cn_policy_model(const struct cn_policy *p, struct cn_view name);
 /* Whether a backend of the policy takes the client's own credential. */
 bool cn_policy_has_client_key(const struct cn_policy *p);
-/* Whether the backend's catalogue entry or policy names the quirk. */
-bool cn_backend_has_quirk(const struct cn_backend *b, const char *quirk);
+/* Whether the catalogue or the policy says so of the model or its backend. */
+bool cn_model_has_quirk(const struct cn_model *m, enum cn_quirk quirk);
+/* The path of its endpoint behind its url: with /v1 unless that names a version itself. */
+const char *cn_backend_path(const struct cn_backend *b);
 
 #endif

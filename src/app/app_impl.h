@@ -405,6 +405,8 @@ void cn_forward__read(struct cn_arena *a, const struct cn_head *head, struct cn_
                       struct cn_forward *ret);
 /* The text of the request's client token, wherever it stands; empty without one. */
 struct cn_view cn_forward__token(const struct cn_head *head);
+/* The query for one backend: the client's where it speaks the client's format. */
+struct cn_view cn_forward__query(const struct cn_forward *f, const struct cn_backend *b);
 /* The fields for one backend: what it keeps of the client's, and its own. */
 void cn_forward__fields(struct cn_arena *a, const struct cn_forward *f,
                         const struct cn_backend *b, struct cn_view drop_beta,

@@ -106,10 +106,10 @@ static bool forward(struct cn_count_call *call, const struct cn_plan *plan)
 	for (size_t i = 0; i < plan->n; i++) {
 		const struct cn_candidate *c = &plan->candidates[i];
 		const struct cn_backend *b = c->model->backend;
-		struct cn_anthropic_edit edit = {.model = cn_view_str(c->model->id),
-		                                 .drop = b->drop_fields,
-		                                 .n_drop = b->n_drop_fields,
-		                                 .keep_stream = true};
+		struct cn_edit edit = {.model = cn_view_str(c->model->id),
+		                       .drop = b->drop_fields,
+		                       .n_drop = b->n_drop_fields,
+		                       .keep_stream = true};
 		struct cn_attempt_opts opts = {
 		    .backend = b,
 		    .path = "/v1/messages/count_tokens",

@@ -169,6 +169,17 @@ static struct cn_view filter_betas(struct cn_arena *a, struct cn_view all,
 	return cn_arena_view(a, cn_buf_view(&kept));
 }
 
+struct cn_view cn_forward__query(const struct cn_forward *f, const struct cn_backend *b)
+{
+	return b->wire == CN_WIRE_ANTHROPIC ? f->query : (struct cn_view){NULL, 0};
+}
+
+/* Whether a field of the client means anything to a backend of that format. */
+static bool travels(struct cn_view name, enum cn_wire wire)
+{
+	return wire == CN_WIRE_ANTHROPIC || cn_view_is(name, "user-agent");
+}
+
 void cn_forward__fields(struct cn_arena *a, const struct cn_forward *f,
                         const struct cn_backend *b, struct cn_view drop_beta,
                         struct cn_upstream_field **ret, size_t *retn)
@@ -176,11 +187,11 @@ void cn_forward__fields(struct cn_arena *a, const struct cn_forward *f,
 	struct cn_view betas = filter_betas(a, f->betas, b, drop_beta);
 	struct cn_upstream_field *v =
 	    cn_arena_zalloc(a, (f->n_fields + b->n_headers + 2) * sizeof(*v));
-	bool has_version = false;
+	bool has_version = b->wire != CN_WIRE_ANTHROPIC;
 	size_t n = 0;
 
 	for (size_t i = 0; i < f->n_fields; i++) {
-		bool replaced = false;
+		bool replaced = !travels(f->fields[i].name, b->wire);
 
 		for (size_t j = 0; j < b->n_headers; j++)
 			replaced |= cn_view_eq_nocase(f->fields[i].name,
@@ -199,7 +210,7 @@ void cn_forward__fields(struct cn_arena *a, const struct cn_forward *f,
 	if (!has_version)
 		v[n++] = (struct cn_upstream_field){CN_VIEW("anthropic-version"),
 		                                    CN_VIEW("2023-06-01")};
-	if (betas.n)
+	if (betas.n && b->wire == CN_WIRE_ANTHROPIC)
 		v[n++] = (struct cn_upstream_field){CN_VIEW("anthropic-beta"), betas};
 	*ret = v;
 	*retn = n;

@@ -177,7 +177,7 @@ struct cn_view cn_turn__issuer(struct cn_turn *t);
 /* The table key of a block of thinking or of a call under an id of ours; false for other
  * blocks and blocks without anything to know. */
 bool cn_turn__origin(struct cn_turn *t, struct cn_json block, struct cn_hash *ret);
-/* The callbacks of cn_anthropic_edit; self is the turn. */
+/* The callbacks of cn_edit; self is the turn. */
 bool cn_turn__drop_thinking(void *self, const struct cn_thought *thought);
 bool cn_turn__call_id(void *self, struct cn_view id, struct cn_view *ret);
 /* Notes where blocks of the answer given come from; batch: also for the store; or NULL. */
@@ -192,7 +192,7 @@ bool cn_turn__goes_on(const struct cn_turn *t, const struct cn_candidate *c);
 /* How the live candidate is asked to. */
 enum cn_resume cn_turn__how(struct cn_turn *t);
 /* Makes the edit of a request one that goes on. */
-void cn_turn__edit_resume(struct cn_turn *t, struct cn_anthropic_edit *edit);
+void cn_turn__edit_resume(struct cn_turn *t, struct cn_edit *edit);
 /* Tokens of the client's limit that are left to the live attempt. */
 uint64_t cn_turn__tokens_left(const struct cn_turn *t);
 /* The answer ended at a limit that is not the client's. */

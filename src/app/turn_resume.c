@@ -89,7 +89,7 @@ static void add_plea(struct cn_buf *b, struct cn_view anchor)
 	cn_buf_add_char(b, '}');
 }
 
-void cn_turn__edit_resume(struct cn_turn *t, struct cn_anthropic_edit *edit)
+void cn_turn__edit_resume(struct cn_turn *t, struct cn_edit *edit)
 {
 	enum cn_resume how = cn_turn__how(t);
 	CN_AUTO(cn_buf) content = {0}, text = {0}, b = {0};
@@ -105,6 +105,7 @@ void cn_turn__edit_resume(struct cn_turn *t, struct cn_anthropic_edit *edit)
 		cn_splice_text(t->splice, &text);
 		add_plea(&b, cn_joint_anchor(cn_buf_view(&text)));
 	}
+	edit->prefill = how == CN_RESUME_PREFILL;
 	edit->append = cn_arena_view(&t->arena, cn_buf_view(&b));
 }
 

@@ -7,7 +7,6 @@
  */
 #include "turn_impl.h"
 
-#include "continuo/anthropic.h"
 #include "continuo/clock.h"
 
 #include <stdio.h>
@@ -83,16 +82,16 @@ static bool streams(const struct cn_turn *t)
 	return true;
 }
 
-/* Members of the body that this backend never gets, and the one it refused just now. */
+/* Members of the body that this model never gets, and the one it refused just now. */
 static const char *const *dropped(struct cn_turn *t, bool thinks, size_t *retn)
 {
-	const struct cn_backend *b = t->candidate->model->backend;
+	const struct cn_model *m = t->candidate->model;
 	const char **v =
-	    cn_arena_zalloc(&t->arena, (b->n_drop_fields + 3) * sizeof(char *));
+	    cn_arena_zalloc(&t->arena, (m->n_drop_fields + 3) * sizeof(char *));
 	size_t n = 0;
 
-	for (size_t i = 0; i < b->n_drop_fields; i++)
-		v[n++] = b->drop_fields[i];
+	for (size_t i = 0; i < m->n_drop_fields; i++)
+		v[n++] = m->drop_fields[i];
 	if (t->repair.repair == CN_REPAIR_FIELD)
 		v[n++] = cn_arena_dup(&t->arena, t->repair.repair_field);
 	/* What clears thinking is refused where nothing thinks. */
@@ -104,17 +103,33 @@ static const char *const *dropped(struct cn_turn *t, bool thinks, size_t *retn)
 	return v;
 }
 
+/* One thread of one session: what it asks begins alike from turn to turn. */
+static struct cn_view thread_name(struct cn_turn *t)
+{
+	const struct cn_request *r = &t->req;
+
+	if (!r->agent.n || !r->session.n)
+		return r->session;
+	return cn_view_str(cn_arena_printf(&t->arena, "%.*s/%.*s", CN_VIEW_ARG(r->session),
+	                                   CN_VIEW_ARG(r->agent)));
+}
+
 static struct cn_slices encode(struct cn_turn *t, bool stream)
 {
 	const struct cn_model *m = t->candidate->model;
 	uint64_t limit = output_limit(t);
 	bool prefill =
 	    cn_splice_continuing(t->splice) && cn_turn__how(t) == CN_RESUME_PREFILL;
-	struct cn_anthropic_edit edit = {
+	struct cn_edit edit = {
 	    .model = m->id ? cn_view_str(m->id) : (struct cn_view){NULL, 0},
 	    .stream = stream,
 	    .max_tokens = limit == t->req.max_tokens ? 0 : limit,
 	    .effort = cn_view_str(t->plan.route ? t->plan.route->effort : NULL),
+	    .add = m->add_fields,
+	    .n_add = m->n_add_fields,
+	    .quirks = m->quirks,
+	    .images = m->images,
+	    .session = thread_name(t),
 	    .drop_thinking = cn_turn__drop_thinking,
 	    .call_id = cn_turn__call_id,
 	    .self = t,
@@ -125,7 +140,22 @@ static struct cn_slices encode(struct cn_turn *t, bool stream)
 		cn_turn__edit_resume(t, &edit);
 	/* A prefill is the answer's own text: nothing can be thought before it any more. */
 	edit.drop = dropped(t, !prefill && thinking_fits(t, limit), &edit.n_drop);
-	return cn_anthropic_encode_request(&t->arena, &t->req, &edit);
+	return cn_dialect_of(m->backend->wire)->encode(&t->arena, &t->req, &edit);
+}
+
+/* What reading the answer takes. */
+static struct cn_decode_hints hints(const struct cn_turn *t)
+{
+	const struct cn_member *stop = cn_request_member(&t->req, "stop_sequences");
+
+	return (struct cn_decode_hints){
+	    .tools = t->req.tools,
+	    .stop_sequences = stop ? stop->value : (struct cn_json){.kind = CN_JSON_NONE},
+	    .tool_format = t->candidate->model->tool_format,
+	    .input_estimate = t->req.estimate,
+	    .quirks = t->candidate->model->quirks,
+	    .thinking = t->req.thinking,
+	};
 }
 
 static void failed_before_start(const struct cn_turn *t, const struct cn_error *err,
@@ -167,14 +197,15 @@ bool cn_turn__try(struct cn_turn *t, struct cn_attempt_owner owner,
 	cn_forward__fields(&t->arena, &t->forward, b, drop_beta, &fields, &n_fields);
 	struct cn_attempt_opts opts = {
 	    .backend = b,
-	    .path = "/v1/messages",
-	    .query = t->forward.query,
+	    .path = cn_backend_path(b),
+	    .query = cn_forward__query(&t->forward, b),
 	    .body = encode(t, streams(t)),
 	    .fields = fields,
 	    .n_fields = n_fields,
 	    .credential = cn_forward__credential,
 	    .credential_self = credential,
 	    .stream = streams(t),
+	    .hints = hints(t),
 	    .own_body = b == t->plan.candidates[0].model->backend,
 	    .output_ceiling = t->candidate->model->max_output,
 	    .connect_timeout_ms = f->connect_timeout_ms,

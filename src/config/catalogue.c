@@ -24,13 +24,11 @@ static void list_presets(void)
 	listing = cn_arena_zalloc(&load.arena, (load.n_presets + 1) * sizeof *listing);
 	for (size_t i = 0; i < load.n_presets; i++) {
 		const struct cn_config_preset *p = &load.presets[i];
-		bool usable = p->backend.wire == CN_WIRE_ANTHROPIC;
 		listing[i] = (struct cn_preset){.name = p->name,
 		                                .title = p->title,
-		                                .url = usable ? p->backend.url : NULL,
-		                                .origin = usable ? p->backend.origin : NULL,
-		                                .wire = p->backend.wire,
-		                                .usable = usable};
+		                                .url = p->backend.url,
+		                                .origin = p->backend.origin,
+		                                .wire = p->backend.wire};
 	}
 }
 

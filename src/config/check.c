@@ -127,37 +127,6 @@ static void about(struct cn_load *l, const struct cn_node *backend, const char *
 		cn_config__mistake_key(l, backend, "%s", message);
 }
 
-static void check_wire(struct cn_load *l, const struct cn_node *n,
-                       const struct cn_backend *b, const struct cn_config_preset *preset)
-{
-	const char *wire = b->wire == CN_WIRE_OPENAI_CHAT ? "openai-chat" : NULL;
-
-	if (!preset && !cn_config__find(n, "wire") && !cn_config__find(n, "preset"))
-		cn_config__mistake_key(
-		    l, n,
-		    "backend '%s' has no wire; add 'wire: anthropic' or a "
-		    "preset",
-		    b->name);
-	if (!wire)
-		return;
-	if (preset && !cn_config__find(n, "wire"))
-		about(l, n, "preset",
-		      cn_arena_printf(
-			  &l->arena,
-			  "backend '%s' uses preset '%s', whose wire format %s is "
-			  "not in this version; use a provider with an "
-			  "Anthropic-format endpoint",
-			  b->name, preset->name, wire));
-	else
-		about(
-		    l, n, "wire",
-		    cn_arena_printf(&l->arena,
-		                    "backend '%s' has the wire format %s, which is not in "
-		                    "this version; use an Anthropic-format endpoint and "
-		                    "'wire: anthropic'",
-		                    b->name, wire));
-}
-
 /* Security 6: where a connection may go, and what may travel on it. */
 static void check_network(struct cn_load *l, const struct cn_node *n, struct cn_backend *b)
 {
@@ -280,7 +249,12 @@ static void build_backend(struct cn_load *l, const struct cn_node *n, struct cn_
 		return;
 	if (b->n_keys == 0)
 		no_key(l, b);
-	check_wire(l, n, b, preset);
+	if (!preset && !cn_config__find(n, "wire") && !cn_config__find(n, "preset"))
+		cn_config__mistake_key(
+		    l, n,
+		    "backend '%s' has no wire; add 'wire: anthropic', 'wire: openai-chat' "
+		    "or a preset",
+		    b->name);
 	if (!b->url && !cn_config__find(n, "url") &&
 	    (preset || !cn_config__find(n, "preset")))
 		cn_config__mistake_key(
@@ -344,6 +318,13 @@ static void build_model(struct cn_load *l, const struct cn_node *n, struct cn_mo
 	m->thinking = m->images = m->server_tools = native;
 	m->tools = UINT64_MAX;
 	m->stream = CN_STREAM_ALWAYS;
+	if (m->backend) {
+		m->quirks = m->backend->quirks;
+		m->drop_fields = m->backend->drop_fields;
+		m->n_drop_fields = m->backend->n_drop_fields;
+		m->add_fields = m->backend->add_fields;
+		m->n_add_fields = m->backend->n_add_fields;
+	}
 	apply_preset(l, m);
 	cn_config__read(l, n, &cn_config__model_table, m);
 	if (m->context && m->max_output > m->context)

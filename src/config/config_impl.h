@@ -218,9 +218,8 @@ extern const struct cn_type cn_type_bool, cn_type_tristate, cn_type_count, cn_ty
     cn_type_size, cn_type_time, cn_type_money, cn_type_word, cn_type_word_text,
     cn_type_text, cn_type_section;
 /* lists.c, pairs.c */
-extern const struct cn_type cn_type_globs, cn_type_words, cn_type_classes, cn_type_hosts,
-    cn_type_origins, cn_type_listen, cn_type_fields, cn_type_headers, cn_type_header_globs,
-    cn_type_env;
+extern const struct cn_type cn_type_globs, cn_type_set, cn_type_hosts, cn_type_origins,
+    cn_type_listen, cn_type_fields, cn_type_headers, cn_type_header_globs, cn_type_env;
 /* doors.c, forms.c */
 extern const struct cn_type cn_type_url, cn_type_collector, cn_type_proxy, cn_type_keys,
     cn_type_id, cn_type_stream, cn_type_tools, cn_type_prompt, cn_type_date, cn_type_price,

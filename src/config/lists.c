@@ -1,5 +1,5 @@
 /*
- * The list types of the policy language: globs, words, outcome classes, host names,
+ * The list types of the policy language: globs, sets of words, host names,
  * origins, addresses.  Where a list is meant, one value alone is taken as a list of one.
  *
  * Thread of the load or of the printer; owns nothing.
@@ -155,7 +155,9 @@ static yyjson_mut_val *fields_describe(yyjson_mut_doc *d, const struct cn_row *r
 
 const struct cn_type cn_type_fields = {fields_read, strings_give, fields_describe};
 
-/* ---- lists of known words ---- */
+/* ---- sets of known words ---- */
+
+#define CN_WORDS_SHOWN 320 /* bytes; a longer list in a message helps nobody */
 
 static const struct cn_word *known(struct cn_load *l, const struct cn_node *n,
                                    const struct cn_row *row)
@@ -172,31 +174,13 @@ static const struct cn_word *known(struct cn_load *l, const struct cn_node *n,
 		cn_buf_printf(&list, "%s%s", w == row->words ? "known are " : ", ",
 		              w->word);
 	}
+	if (list.n > CN_WORDS_SHOWN) {
+		cn_buf_clear(&list);
+		cn_buf_add_str(&list, "'continuo policy schema' lists them");
+	}
 	cn_config__mistake(l, n, "unknown word '%.*s' in '%s'; %s", CN_SHOW(n->text),
 	                   row->key, cn_config__hint(l, &s, cn_buf_cstr(&list)));
 	return NULL;
-}
-
-static const char *word_check(struct cn_load *l, const struct cn_node *n,
-                              const struct cn_row *row)
-{
-	const struct cn_word *w = known(l, n, row);
-
-	return w ? w->word : NULL;
-}
-
-static void words_read(struct cn_load *l, const struct cn_node *n, const struct cn_row *row,
-                       void *base)
-{
-	strings_read(l, n, row, base, word_check, NULL);
-}
-
-static yyjson_mut_val *words_give(yyjson_mut_doc *d, const struct cn_row *row,
-                                  const void *base)
-{
-	yyjson_mut_val *v = strings_give(d, row, base);
-
-	return v ? v : yyjson_mut_arr(d); /* none is said too: the preset may have some */
 }
 
 static yyjson_mut_val *words_describe(yyjson_mut_doc *d, const struct cn_row *row)
@@ -209,36 +193,38 @@ static yyjson_mut_val *words_describe(yyjson_mut_doc *d, const struct cn_row *ro
 	return cn_config__array(d, item, 0);
 }
 
-const struct cn_type cn_type_words = {words_read, words_give, words_describe};
-
-static void classes_read(struct cn_load *l, const struct cn_node *n,
-                         const struct cn_row *row, void *base)
+static void set_read(struct cn_load *l, const struct cn_node *n, const struct cn_row *row,
+                     void *base)
 {
 	size_t count;
 	const struct cn_node *c = items(n, &count);
-	uint32_t bits = 0;
+	uint64_t bits = 0, bit;
 
 	for (size_t i = 0; i < count; i++, c = c->next) {
 		const struct cn_word *w = c->bad ? NULL : known(l, c, row);
-		if (w)
-			bits |= (uint32_t)1 << w->value;
+		bit = w ? (uint64_t)1 << w->value : 0;
+		if (bits & bit)
+			cn_config__mistake(l, c, "'%s' stands here twice; keep one",
+			                   w->word);
+		bits |= bit;
 	}
 	cn_config__store(row, base, bits);
 }
 
-static yyjson_mut_val *classes_give(yyjson_mut_doc *d, const struct cn_row *row,
-                                    const void *base)
+static yyjson_mut_val *set_give(yyjson_mut_doc *d, const struct cn_row *row,
+                                const void *base)
 {
 	uint64_t bits = cn_config__fetch(row, base);
 	yyjson_mut_val *arr = yyjson_mut_arr(d);
 
+	/* None is said too: the preset may have some. */
 	for (const struct cn_word *w = row->words; w->word; w++)
 		if (bits & ((uint64_t)1 << w->value))
 			yyjson_mut_arr_append(arr, cn_config__str(d, w->word));
 	return arr;
 }
 
-const struct cn_type cn_type_classes = {classes_read, classes_give, words_describe};
+const struct cn_type cn_type_set = {set_read, set_give, words_describe};
 
 /* ---- where we are, and where the client's key may go ---- */
 

@@ -81,15 +81,11 @@ static const struct cn_word tool_formats[] = {
     {"anthropic-xml", 0, "<function_calls><invoke name=\"N\">"},
     {NULL, 0, NULL}};
 
-/* wire/provider-quirks.md 5, and what its cards say of single providers */
 static const struct cn_word quirks[] = {
-    {"open_end", 0, "a stream without message_stop whose blocks are all closed is whole"},
-    {"think_tags", 0, "thinking arrives in the text as <think>…</think>"},
-    {"silent_cut", 0, "prompts that are too long are cut without a word"},
-    {"no_system_messages", 0, "refuses role system inside messages"},
-    {"no_deferred_tools", 0, "knows neither defer_loading nor tool_reference"},
-    {"auto_tool_choice", 0, "takes no tool_choice but auto"},
-    {NULL, 0, NULL}};
+#define X(symbol, name, meaning) {name, CN_QUIRK_##symbol, meaning},
+    CN_QUIRKS(X)
+#undef X
+	{NULL, 0, NULL}};
 
 static const struct cn_word callers[] = {
     {"main", CN_CALLER_MAIN, "the main agent"},
@@ -141,7 +137,7 @@ static const struct cn_row backend_rows[] = {
     {"headers", &cn_type_headers, LIST(cn_backend, headers, n_headers),
      .normal = "the preset's",
      .text = "Fixed header fields for every request; no secrets."},
-    {"quirks", &cn_type_words, LIST(cn_backend, quirks, n_quirks), .words = quirks,
+    {"quirks", &cn_type_set, FIELD(cn_backend, quirks), .words = quirks,
      .normal = "the preset's", .text = "How it deviates from the format."},
     {"key", &cn_type_keys, LIST(cn_backend, keys, n_keys), .normal = "none",
      .text = "Whose key it gets: client (the client's own), none, vault:NAME, or a list to "
@@ -236,8 +232,8 @@ static const struct cn_row preset_rows[] = {
     {"headers", &cn_type_headers,
      LIST(cn_config_preset, backend.headers, backend.n_headers),
      .text = "Fixed header fields for every request; no secrets."},
-    {"quirks", &cn_type_words, LIST(cn_config_preset, backend.quirks, backend.n_quirks),
-     .words = quirks, .text = "How it deviates from the format."},
+    {"quirks", &cn_type_set, FIELD(cn_config_preset, backend.quirks), .words = quirks,
+     .text = "How it deviates from the format."},
     {"drop_fields", &cn_type_fields,
      LIST(cn_config_preset, backend.drop_fields, backend.n_drop_fields),
      .text = "Members of the request that are never sent there."},
@@ -258,7 +254,7 @@ const struct cn_table cn_config__preset_table = {"a preset", ROWS(preset_rows)};
 /* ---- fallback, chains, routes ---- */
 
 static const struct cn_row fallback_rows[] = {
-    {"on", &cn_type_classes, FIELD(cn_fallback, on), .words = classes_all + 2,
+    {"on", &cn_type_set, FIELD(cn_fallback, on), .words = classes_all + 2,
      .normal = "all but content_refusal, loop and damaged",
      .text = "The classes of failure for which another candidate is tried."},
     {"connect_timeout", &cn_type_time, FIELD(cn_fallback, connect_timeout_ms), .min = 1,

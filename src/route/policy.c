@@ -119,10 +119,32 @@ bool cn_policy_has_client_key(const struct cn_policy *p)
 	return false;
 }
 
-bool cn_backend_has_quirk(const struct cn_backend *b, const char *quirk)
+bool cn_model_has_quirk(const struct cn_model *m, enum cn_quirk quirk)
 {
-	for (size_t i = 0; i < b->n_quirks; i++)
-		if (strcmp(b->quirks[i], quirk) == 0)
+	return m->quirks & cn_quirk_bit(quirk);
+}
+
+/* Whether a segment of the URL's path names a version: v4, v1beta. */
+static bool names_version(const char *url)
+{
+	struct cn_view rest = cn_view_str(url), segment;
+	unsigned n = 0;
+
+	/* The first three segments are the scheme, nothing, and the host. */
+	while (cn_view_split(&rest, '/', &segment))
+		if (++n > 3 && segment.n > 1 && segment.p[0] == 'v' &&
+		    segment.p[1] >= '0' && segment.p[1] <= '9')
 			return true;
 	return false;
+}
+
+const char *cn_backend_path(const struct cn_backend *b)
+{
+	const char *path = cn_dialect_of(b->wire)->path;
+
+	if (b->wire == CN_WIRE_ANTHROPIC)
+		return path;
+	return b->quirks & cn_quirk_bit(CN_QUIRK_NO_V1) || names_version(b->url)
+	           ? path + strlen("/v1")
+	           : path;
 }

@@ -14,7 +14,7 @@ static struct cn_view json_string(struct cn_arena *a, struct cn_view text)
 	return cn_arena_view(a, cn_buf_view(&b));
 }
 
-static bool is_dropped(const struct cn_anthropic_edit *edit, struct cn_view key)
+static bool is_dropped(const struct cn_edit *edit, struct cn_view key)
 {
 	for (size_t i = 0; i < edit->n_drop; i++)
 		if (cn_json_key_is(key, edit->drop[i]))
@@ -24,8 +24,7 @@ static bool is_dropped(const struct cn_anthropic_edit *edit, struct cn_view key)
 
 /* Sets a top-level member, every one of that name, or adds it; not one that is dropped. */
 static void set_member(struct cn_patches *ps, const struct cn_request *r,
-                       const struct cn_anthropic_edit *edit, const char *key,
-                       struct cn_view raw)
+                       const struct cn_edit *edit, const char *key, struct cn_view raw)
 {
 	bool found = false;
 
@@ -41,7 +40,7 @@ static void set_member(struct cn_patches *ps, const struct cn_request *r,
 }
 
 static void set_effort(struct cn_arena *a, struct cn_patches *ps,
-                       const struct cn_request *r, const struct cn_anthropic_edit *edit)
+                       const struct cn_request *r, const struct cn_edit *edit)
 {
 	const struct cn_member *m = cn_request_member(r, "output_config");
 	struct cn_view raw = json_string(a, edit->effort);
@@ -61,7 +60,7 @@ static void set_effort(struct cn_arena *a, struct cn_patches *ps,
 }
 
 static void drop_members(struct cn_arena *a, struct cn_patches *ps,
-                         const struct cn_request *r, const struct cn_anthropic_edit *edit)
+                         const struct cn_request *r, const struct cn_edit *edit)
 {
 	struct cn_view *wholes;
 	size_t n = 0;
@@ -108,7 +107,7 @@ static bool is_all(struct cn_json content, size_t n)
 }
 
 static void drop_thinking(struct cn_arena *a, struct cn_patches *ps,
-                          const struct cn_request *r, const struct cn_anthropic_edit *edit)
+                          const struct cn_request *r, const struct cn_edit *edit)
 {
 	struct wholes blocks = {0}, messages = {0};
 
@@ -133,7 +132,7 @@ static void drop_thinking(struct cn_arena *a, struct cn_patches *ps,
 /* ---- ids of calls ---- */
 
 static void map_ids(struct cn_arena *a, struct cn_patches *ps, const struct cn_request *r,
-                    const struct cn_anthropic_edit *edit)
+                    const struct cn_edit *edit)
 {
 	for (size_t i = 0; i < r->n_calls; i++) {
 		struct cn_json id = r->calls[i].id;
@@ -145,7 +144,7 @@ static void map_ids(struct cn_arena *a, struct cn_patches *ps, const struct cn_r
 }
 
 struct cn_slices cn_anthropic_encode_request(struct cn_arena *a, const struct cn_request *r,
-                                             const struct cn_anthropic_edit *edit)
+                                             const struct cn_edit *edit)
 {
 	struct cn_patches ps = {.arena = a};
 

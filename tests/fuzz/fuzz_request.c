@@ -34,14 +34,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
 	static const char *const drop[] = {"metadata", "x", "tools"};
-	struct cn_anthropic_edit edit = {.model = CN_VIEW("m\"2"),
-	                                 .stream = true,
-	                                 .max_tokens = 7,
-	                                 .effort = CN_VIEW("low"),
-	                                 .drop = drop,
-	                                 .n_drop = 3,
-	                                 .drop_thinking = drop_some,
-	                                 .call_id = map_some};
+	struct cn_edit edit = {.model = CN_VIEW("m\"2"),
+	                       .stream = true,
+	                       .max_tokens = 7,
+	                       .effort = CN_VIEW("low"),
+	                       .drop = drop,
+	                       .n_drop = 3,
+	                       .drop_thinking = drop_some,
+	                       .call_id = map_some};
 	CN_AUTO(cn_arena) a = {0};
 	CN_AUTO(cn_buf) out = {0};
 	struct cn_request r, again;

@@ -147,7 +147,7 @@ static void a_model_takes_from_preset_policy_and_route(void **state)
 	assert_string_equal(big->backend->origin, "https://mine.example:443");
 	assert_int_equal(big->backend->auth, CN_AUTH_BEARER);
 	assert_true(big->backend->drop_betas);
-	assert_false(cn_backend_has_quirk(big->backend, "open_end"));
+	assert_false(cn_model_has_quirk(big, CN_QUIRK_OPEN_END));
 	assert_string_equal(big->backend->keys[0].account, "x");
 	/* the route's own copy, beside the others as they are */
 	assert_int_equal(p->routes[0].models[1]->tools, 0);

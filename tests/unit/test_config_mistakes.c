@@ -158,9 +158,10 @@ static const struct {
     {BASE "presets: {p: {title: [a]}}\n",
      "4:22: a list where one value belongs; write a text\n"},
     {BASE "presets: {p: {quirks: [odd]}}\n",
-     "4:24: unknown word 'odd' in 'quirks'; known are open_end, "
-     "think_tags, silent_cut, no_system_messages, "
-     "no_deferred_tools, auto_tool_choice\n"},
+     "4:24: unknown word 'odd' in 'quirks'; 'continuo policy "
+     "schema' lists them\n"},
+    {BASE "presets: {p: {quirks: [top_k, top_k]}}\n",
+     "4:31: 'top_k' stands here twice; keep one\n"},
     {BASE "presets: {p: {headers: {'a b': c}}}\n",
      "4:25: 'a b' is no header; write a name of letters, digits and "
      "'-' and a value of visible ASCII\n"},
@@ -172,8 +173,8 @@ static const struct {
      "3:24: unknown preset 'nothing-like-it'; leave it out and "
      "write 'url' and 'wire', or add it below 'presets'\n"},
     {MODELS ROUTES "backends: {b: {}}\n",
-     "3:12: backend 'b' has no wire; add 'wire: anthropic' or a "
-     "preset\n"
+     "3:12: backend 'b' has no wire; add 'wire: anthropic', "
+     "'wire: openai-chat' or a preset\n"
      "3:12: backend 'b' has no url; add 'url: https://…' or a "
      "preset\n"},
     {MODELS ROUTES "backends: {b: {wire: anthropic}}\n",
@@ -183,16 +184,8 @@ static const struct {
      "3:12: backend 'b' has no url, nor has its preset; add 'url: "
      "https://…'\n"},
     {MODELS ROUTES "backends: {b: {url: 'https://a.example'}}\n",
-     "3:12: backend 'b' has no wire; add 'wire: anthropic' or a "
-     "preset\n"},
-    {MODELS ROUTES "backends: {b: {preset: groq}}\n",
-     "3:24: backend 'b' uses preset 'groq', whose wire format "
-     "openai-chat is not in this version; use a provider with an "
-     "Anthropic-format endpoint\n"},
-    {MODELS ROUTES "backends: {b: {wire: openai-chat, url: 'https://a.example/v1'}}\n",
-     "3:22: backend 'b' has the wire format openai-chat, which is "
-     "not in this version; use an Anthropic-format endpoint and "
-     "'wire: anthropic'\n"},
+     "3:12: backend 'b' has no wire; add 'wire: anthropic', "
+     "'wire: openai-chat' or a preset\n"},
     {MODELS ROUTES "backends: {b: {wire: antropic, url: 'https://a.example'}}\n",
      "3:22: unknown wire 'antropic'; did you mean 'anthropic'?\n"},
     {MODELS ROUTES "backends: {b: {wire: anthropic, url: 'https://u:p@a.example'}}\n",

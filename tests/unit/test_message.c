@@ -275,7 +275,7 @@ static void only_what_is_demanded_changes(void **state)
 	static const char *const drop_effort[] = {"output_config"};
 	static const struct {
 		const char *body;
-		struct cn_anthropic_edit edit;
+		struct cn_edit edit;
 		const char *want;
 	} cases[] = {
 	    {"{\"model\":\"m\" , \"messages\":[{}],\"x\":{\"y\":[1]},\"stream\":true}",
@@ -339,7 +339,7 @@ static void all_foreign_thinking_goes(void **state)
 {
 	CN_AUTO(cn_arena) a = {0};
 	CN_AUTO(cn_buf) body = {0}, got = {0};
-	struct cn_anthropic_edit edit = {.drop_thinking = drop_signed};
+	struct cn_edit edit = {.drop_thinking = drop_signed};
 	struct cn_request r;
 	struct cn_slices s;
 
