@@ -39,6 +39,14 @@ enum cn_wire {
 	X(NO_DEFERRED_TOOLS, "no_deferred_tools",                                          \
 	  "knows neither defer_loading nor tool_reference")                                \
 	X(AUTO_TOOL_CHOICE, "auto_tool_choice", "takes no tool_choice but auto")           \
+	/* of Messages requests */                                                         \
+	X(NO_DOCUMENTS, "no_documents", "knows neither document nor search_result")        \
+	X(PLAIN_BLOCKS, "plain_blocks",                                                    \
+	  "knows no blocks of tools that providers run, nor redacted_thinking")            \
+	X(NO_CACHE_CONTROL, "no_cache_control", "refuses cache_control")                   \
+	X(NO_ADAPTIVE_THINKING, "no_adaptive_thinking",                                    \
+	  "knows thinking only as enabled or disabled")                                    \
+	X(NO_EFFORT, "no_effort", "refuses output_config.effort")                          \
 	/* of Chat Completions requests: where the address has its version */              \
 	X(NO_V1, "no_v1", "the address has no /v1")                                        \
 	/* limits and streams */                                                           \
