@@ -14,6 +14,7 @@ struct cn_estimate {
 	struct cn_view type; /* the last value of a "type"; borrowed from the body */
 	enum cn_request_part part;
 	uint64_t weight[CN_PART_TOOLS + 1]; /* of each part */
+	uint64_t soft[CN_PART_TOOLS + 1];   /* of it, what a model may read for less */
 	uint64_t messages;
 };
 
@@ -21,5 +22,11 @@ struct cn_estimate {
 struct cn_request_ear cn_estimate_ear(struct cn_estimate *e);
 /* The input tokens of r, which e has heard. */
 uint64_t cn_estimate_tokens(const struct cn_estimate *e, const struct cn_request *r);
+/*
+ * Of that, what no model can do without: the text of the system prompt, and of the rest.
+ * What a backend counted can be held against it (damage.h).
+ */
+void cn_estimate_least(const struct cn_estimate *e, const struct cn_request *r,
+                       uint64_t *retsystem, uint64_t *retrest);
 
 #endif

@@ -7,6 +7,7 @@
 #ifndef CONTINUO_HEALTH_H
 #define CONTINUO_HEALTH_H
 
+#include "continuo/damage.h"
 #include "continuo/outcome.h"
 #include "continuo/policy.h"
 
@@ -53,9 +54,24 @@ bool cn_health_take(struct cn_health *h, const struct cn_candidate *c, bool is_r
 /* The attempt ended without a word about the candidate (client gone): gives the place back.
  */
 void cn_health_cancel(struct cn_health *h, const struct cn_candidate *c, uint64_t now_ms);
-/* Forgets cooldowns and breakers: all, or those of one backend, model or key name. */
+/* Damage of one model's answers, found while they looked well. */
+struct cn_finding {
+	char name[200]; /* "backend/model" */
+	enum cn_damage what;
+	char detail[160]; /* for people; holds a backend's words */
+	uint64_t times, last_ms;
+};
+/* Notes one; true when it is the first of that model and kind. */
+bool cn_health_found(struct cn_health *h, const struct cn_candidate *c, enum cn_damage what,
+                     struct cn_view detail, uint64_t now_ms);
+void cn_health_findings(struct cn_health *h,
+                        void (*each)(void *self, const struct cn_finding *f), void *self);
+
+/* Forgets cooldowns, breakers and findings: all, or those of one backend, model or key
+ * name. */
 void cn_health_reset(struct cn_health *h, struct cn_view name);
-/* A key or the policy has changed: forgets the cooldowns that waited for that alone. */
+/* A key or the policy has changed: forgets the cooldowns that waited for that alone, and
+ * what was found. */
 void cn_health_renew(struct cn_health *h);
 /* A successful answer's share of use, for `rotate: least_used`. */
 uint64_t cn_health_uses(const struct cn_health *h, const struct cn_candidate *c);

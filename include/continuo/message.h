@@ -68,6 +68,8 @@ struct cn_request {
 	struct cn_view agent; /* x-claude-code-agent-id or empty */
 	struct cn_view parent_agent;
 	uint64_t estimate; /* input tokens, count/estimate.h; filled by app/reading.c */
+	/* The parts of it that every model has to read; filled likewise. */
+	uint64_t least_system, least_rest;
 };
 
 /* What the head says of who calls; empty views when the header is missing. */

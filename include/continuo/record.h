@@ -19,6 +19,7 @@ struct cn_attempt_record {
 	uint64_t retry_after_ms;
 	struct cn_view upstream_request; /* the backend's request id */
 	struct cn_view reason;           /* constant phrase */
+	struct cn_view finding; /* damage that came without an error; empty: none */
 	struct cn_usage usage;
 	/* Tokens that nobody reported and that are perhaps billed: a prompt that was sent,
 	 * what the client was given of an answer that broke off. */

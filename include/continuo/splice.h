@@ -179,6 +179,8 @@ void cn_splice_fail(struct cn_splice *s, struct cn_view type, struct cn_view mes
 /* The whole Message of an ended, committed answer, for a client that did not stream. */
 void cn_splice_message(const struct cn_splice *s, struct cn_buf *b);
 
+/* What the attempt called its model; empty: it did not say. */
+struct cn_view cn_splice_answered(const struct cn_splice *s);
 struct cn_view cn_splice_stop_reason(const struct cn_splice *s); /* as the client gets it */
 const struct cn_usage *cn_splice_usage(const struct cn_splice *s); /* of the attempt */
 /* Of the turn: output added up, input as the attempt that reported it first. */

@@ -121,6 +121,7 @@ static int status_of(int code)
 
 /* ---- /api/status ---- */
 
+/* A list of what health knows. */
 struct cooldowns {
 	struct cn_buf *b;
 	uint64_t now_ms;
@@ -144,6 +145,24 @@ static void add_cooldown(void *self, const struct cn_health_line *l)
 	                l->until_ms > c->now_ms ? l->until_ms - c->now_ms : 0);
 	cn_json_add_u64(c->b, "times", l->n);
 	cn_json_add_bool(c->b, "breaker", l->breaker);
+	cn_buf_add_char(c->b, '}');
+}
+
+static void add_finding(void *self, const struct cn_finding *f)
+{
+	struct cooldowns *c = self;
+
+	if (c->any)
+		cn_buf_add_char(c->b, ',');
+	c->any = true;
+	cn_buf_add_char(c->b, '{');
+	cn_json_add_text(c->b, "name", cn_view_str(f->name));
+	cn_json_add_text(c->b, "what", cn_view_str(cn_damage_word(f->what)));
+	cn_json_add_text(c->b, "reason", cn_view_str(cn_damage_phrase(f->what)));
+	cn_json_add_text(c->b, "detail", cn_view_str(f->detail));
+	cn_json_add_u64(c->b, "times", f->times);
+	cn_json_add_u64(c->b, "last_ms_ago",
+	                c->now_ms > f->last_ms ? c->now_ms - f->last_ms : 0);
 	cn_buf_add_char(c->b, '}');
 }
 
@@ -214,6 +233,11 @@ static void tell_status(struct visitor *v)
 	cn_buf_add_char(&b, '[');
 	uv_mutex_lock(&sh->health_lock);
 	cn_health_list(sh->health, c.now_ms, add_cooldown, &c);
+	cn_buf_add_char(&b, ']');
+	cn_json_add_key(&b, "warnings");
+	cn_buf_add_char(&b, '[');
+	c.any = false;
+	cn_health_findings(sh->health, add_finding, &c);
 	uv_mutex_unlock(&sh->health_lock);
 	cn_buf_add_char(&b, ']');
 	cn_json_add_key(&b, "counters");

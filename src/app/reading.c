@@ -103,6 +103,7 @@ int cn_reading__run(struct cn_reading *r, struct cn_error *reterr)
 		                                        cn_json_root(t->block), &t->origin);
 	}
 	r->req->estimate = cn_estimate_tokens(&estimate, r->req);
+	cn_estimate_least(&estimate, r->req, &r->req->least_system, &r->req->least_rest);
 	return 0;
 }
 

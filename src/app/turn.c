@@ -215,6 +215,7 @@ static bool try_next(struct cn_turn *t, const struct cn_next *next)
 	 */
 	t->repair = next->repair ? t->outcomes[t->n_tried - 1] : (struct cn_outcome){0};
 	t->candidate = next->candidate;
+	memset(&t->found, 0, sizeof(t->found));
 	t->attempt_ms = cn_clock_ms();
 	failed.class = CN_CLASS_MALFORMED_STREAM;
 	failed.no_cooldown = true;
@@ -489,6 +490,8 @@ static const char *on_event(void *self, const struct cn_event *ev)
 	uint64_t now = cn_clock_ms();
 	const char *bad = cn_splice_feed(t->splice, ev, now);
 
+	if (!bad)
+		bad = cn_turn__look(t, ev);
 	if (bad)
 		return bad;
 	switch (t->state) {
@@ -532,7 +535,7 @@ static void on_tried(struct cn_turn *t, struct cn_outcome *o)
 	bool content = cn_splice_proved(t->splice, 0);
 
 	/* All of it was said: what came after that is no matter. */
-	if (content && cn_splice_fate(t->splice) == CN_FATE_END)
+	if (content && cn_splice_fate(t->splice) == CN_FATE_END && !t->found.fails)
 		o->class = CN_CLASS_OK;
 	if (o->class == CN_CLASS_OK) {
 		cn_turn__judge(t, o);
@@ -628,6 +631,8 @@ static void on_end(void *self, const struct cn_outcome *outcome)
 		o.scope = CN_SCOPE_MODEL;
 		o.reason = "no message_stop";
 	}
+	if (t->found.fails)
+		cn_turn__look_back(t, &o);
 	switch (t->state) {
 	case CN_TURN_TRYING:
 		on_tried(t, &o);

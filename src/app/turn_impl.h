@@ -1,8 +1,9 @@
 /*
  * The turn, as its own files see it: turn.c (the state machine), turn_birth.c (from a
  * request to a plan), turn_try.c (from a candidate to an attempt), turn_outcome.c (how
- * attempts ended), turn_resume.c (who goes on with what was given, and how), turn_tell.c
- * (what the client gets).  Private to them and to records.c.
+ * attempts ended), turn_damage.c (what answers say against themselves), turn_resume.c (who
+ * goes on with what was given, and how), turn_tell.c (what the client gets).  Private to
+ * them and to records.c.
  */
 #ifndef CONTINUO_TURN_IMPL_H
 #define CONTINUO_TURN_IMPL_H
@@ -101,6 +102,12 @@ struct cn_turn {
 	 * candidate. */
 	struct cn_outcome repair;
 	uint64_t asked_tokens; /* max_tokens of the live or last attempt */
+	/* What was found wrong with the answer of the live or last attempt. */
+	struct {
+		bool seen[CN_N_DAMAGES];
+		struct cn_view text; /* for people, in arena; empty: nothing */
+		bool fails;          /* the attempt is a failure for it */
+	} found;
 
 	enum cn_turn_head head;
 	enum cn_turn_end end;       /* from DRAINING on */
@@ -149,6 +156,13 @@ void cn_turn__note(struct cn_turn *t, const struct cn_candidate *c,
 void cn_turn__judge(struct cn_turn *t, struct cn_outcome *o);
 /* The turn's line. */
 void cn_turn__log_end(struct cn_turn *t);
+
+/* ---- turn_damage.c ---- */
+
+/* After each event: a phrase when the attempt fails for damage that it shows. */
+const char *cn_turn__look(struct cn_turn *t, const struct cn_event *ev);
+/* The same at its end, in its outcome; of a whole answer, what health is told. */
+void cn_turn__look_back(struct cn_turn *t, struct cn_outcome *o);
 
 /* ---- usage.c ---- */
 

@@ -22,10 +22,12 @@ void cn_turn__note(struct cn_turn *t, const struct cn_candidate *c,
 	uint64_t given =
 	    cn_splice_total(t->splice).output - cn_splice_spent(t->splice) - usage->output;
 	uint64_t now = cn_clock_ms(), cooled;
+	struct cn_outcome told = *o;
 
 	cn_assert(i < CN_ATTEMPTS_MAX);
+	cn_turn__look_back(t, &told);
 	uv_mutex_lock(&t->worker->shared->health_lock);
-	cooled = cn_health_report(t->worker->shared->health, c, o, now);
+	cooled = cn_health_report(t->worker->shared->health, c, &told, now);
 	uv_mutex_unlock(&t->worker->shared->health_lock);
 	t->outcomes[i] = *o;
 	t->tried[i] = (struct cn_tried){.candidate = c,
@@ -43,6 +45,7 @@ void cn_turn__note(struct cn_turn *t, const struct cn_candidate *c,
 	    .retry_after_ms = o->retry_after_ms,
 	    .upstream_request = o->upstream_request,
 	    .reason = cn_view_str(o->reason),
+	    .finding = t->found.text,
 	    .usage = *usage,
 	    .assumed_input = o->perhaps_billed && !usage->has_input ? t->req.estimate : 0,
 	    .assumed_output = given,

@@ -21,7 +21,9 @@ static const struct cn_option options[] = {
 
 static const char *const description[] = {
     "Prints where the router listens, what it is busy with, and which backends, accounts "
-    "and models rest at the moment, with the reason.  Fails when no router runs.",
+    "and models rest at the moment, with the reason.  Warns of models whose answers were "
+    "damaged: the prompt was cut by the server, or another model answered than was asked.  "
+    "Fails when no router runs.",
     NULL};
 
 static const struct cn_example examples[] = {
@@ -130,6 +132,37 @@ static void print_cooldowns(struct cn_cli *cli, struct cn_json s)
 	cn_cli__listing_print(cli, &l, "Nothing cools down.");
 }
 
+/* Nothing is said where there is nothing to warn of. */
+static void print_warnings(struct cn_cli *cli, struct cn_json s)
+{
+	static const struct cn_column columns[] = {{"name", "MODEL", false},
+	                                           {"what", "WARNING", false},
+	                                           {"last", "LAST", false},
+	                                           {"times", "TIMES", true}};
+	struct cn_listing l = {.columns = columns,
+	                       .n_columns = sizeof(columns) / sizeof(columns[0])};
+	bool any = false;
+
+	for (struct cn_json_iter it = cn_json_iter(cn_json_get(s, "warnings"));
+	     cn_json_next(&it);) {
+		any = true;
+		cn_cli__cell(cli, &l, cn_view_str(text_of(cli, it.value, "name")));
+		cn_cli__cell(cli, &l,
+		             cn_view_str(cn_arena_printf(
+				 &cli->arena, "%s: %s", text_of(cli, it.value, "reason"),
+				 text_of(cli, it.value, "detail"))));
+		cn_cli__cell(cli, &l,
+		             cn_view_str(cn_arena_printf(
+				 &cli->arena, "%s ago",
+				 duration(cli, number_of(it.value, "last_ms_ago")))));
+		cn_cli__cell_number(cli, &l, number_of(it.value, "times"));
+	}
+	if (!any)
+		return;
+	cn_cli__print(cli, "\n");
+	cn_cli__listing_print(cli, &l, "");
+}
+
 static void print_counters(struct cn_cli *cli, struct cn_json s)
 {
 	bool titled = false;
@@ -192,6 +225,7 @@ static int run(struct cn_cli *cli, struct cn_error *reterr)
 	json = cn_json_root(cn_buf_view(&answer.body));
 	print_router(cli, json);
 	print_cooldowns(cli, json);
+	print_warnings(cli, json);
 	print_counters(cli, json);
 	return 0;
 }

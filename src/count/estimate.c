@@ -215,6 +215,14 @@ static uint64_t weigh_value(const struct cn_estimate *s, struct cn_view v)
 	return weigh_text(v);
 }
 
+/* What costs one model much and the next nothing: pictures, pages, thinking of before. */
+static bool is_soft(const struct cn_estimate *s, struct cn_view v)
+{
+	return is_name(s->key, CN_VIEW("thinking")) ||
+	       is_name(s->key, CN_VIEW("file_id")) || is_name(s->key, CN_VIEW("url")) ||
+	       (is_name(s->key, CN_VIEW("data")) && is_base64(v));
+}
+
 /* ---- what the ear hears ---- */
 
 static void on_part(void *self, enum cn_request_part part)
@@ -223,7 +231,7 @@ static void on_part(void *self, enum cn_request_part part)
 
 	e->key = e->type = (struct cn_view){NULL, 0};
 	e->part = part;
-	e->weight[part] = 0;
+	e->weight[part] = e->soft[part] = 0;
 	if (part == CN_PART_MESSAGES)
 		e->messages = 0;
 }
@@ -240,12 +248,16 @@ static void on_key(void *self, struct cn_view raw)
 static void on_text(void *self, struct cn_view raw)
 {
 	struct cn_estimate *e = self;
+	uint64_t weight;
 
 	if (is_name(e->key, CN_VIEW("type")))
 		e->type = raw;
 	if (e->part == CN_PART_MESSAGES && is_name(e->key, CN_VIEW("role")))
 		e->messages++;
-	e->weight[e->part] += weigh_value(e, raw);
+	weight = weigh_value(e, raw);
+	e->weight[e->part] += weight;
+	if (is_soft(e, raw))
+		e->soft[e->part] += weight;
 }
 
 static void on_scalar(void *self)
@@ -285,4 +297,28 @@ uint64_t cn_estimate_tokens(const struct cn_estimate *e, const struct cn_request
 	if (r->thinking)
 		weight += OF_THINKING;
 	return weight / 1000;
+}
+
+/* The provider takes old results of calls out, or all of what was said before. */
+static bool may_shrink(const struct cn_request *r)
+{
+	const struct cn_member *m = cn_request_member(r, "context_management");
+
+	return m && (cn_view_find(m->value.raw, CN_VIEW("clear_tool"), 0) != SIZE_MAX ||
+	             cn_view_find(m->value.raw, CN_VIEW("compact"), 0) != SIZE_MAX);
+}
+
+void cn_estimate_least(const struct cn_estimate *e, const struct cn_request *r,
+                       uint64_t *retsystem, uint64_t *retrest)
+{
+	uint64_t rest = 0;
+
+	*retsystem = (e->weight[CN_PART_SYSTEM] - e->soft[CN_PART_SYSTEM]) / 1000;
+	if (!may_shrink(r))
+		rest = e->weight[CN_PART_MESSAGES] - e->soft[CN_PART_MESSAGES];
+	/* Deferred tools are read when they are searched for. */
+	if (r->n_tools &&
+	    cn_view_find(r->tools.raw, CN_VIEW("\"defer_loading\""), 0) == SIZE_MAX)
+		rest += e->weight[CN_PART_TOOLS];
+	*retrest = rest / 1000;
 }

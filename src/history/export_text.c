@@ -303,6 +303,10 @@ static void add_attempt(const struct cn_page_out *o, const struct cn_attempt_rec
 		cn_buf_add_str(b, ", ");
 		add_clean(b, at->reason, "");
 	}
+	if (at->finding.n) {
+		cn_buf_add_str(b, "; ");
+		add_clean(b, at->finding, "");
+	}
 	cn_buf_add_str(b, ", after ");
 	add_time(b, at->took_ms);
 	if (at->retry_after_ms) {
@@ -343,7 +347,8 @@ static void add_answer(const struct cn_page_out *o, const struct cn_export_step 
 {
 	const struct cn_turn_record *t = step->turn;
 	bool failed = t->n_attempts &&
-	              !(t->n_attempts == 1 && cn_view_is(t->attempts[0].class, "ok"));
+	              !(t->n_attempts == 1 && cn_view_is(t->attempts[0].class, "ok") &&
+	                t->attempts[0].finding.n == 0);
 
 	add_head(o, step, CN_VIEW("assistant "));
 	add_clean(o->b, t->used, "");

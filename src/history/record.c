@@ -58,6 +58,7 @@ static const struct cn_record_field attempt_fields[] = {
     {"retry_after_ms", CN_RECORD_U64, AT(retry_after_ms)},
     {"upstream_request", CN_RECORD_TEXT, AT(upstream_request)},
     {"reason", CN_RECORD_TEXT, AT(reason)},
+    {"finding", CN_RECORD_TEXT, AT(finding)},
     {"usage", CN_RECORD_USAGE, AT(usage)},
     {"assumed_input", CN_RECORD_U64, AT(assumed_input)},
     {"assumed_output", CN_RECORD_U64, AT(assumed_output)},

@@ -50,7 +50,8 @@ struct record {
 struct cn_health {
 	struct record *buckets[BUCKETS]; /* owned */
 	size_t n;
-	struct cn_lessons *lessons; /* owned; NULL: nothing was learned yet */
+	struct cn_lessons *lessons;   /* owned; NULL: nothing was learned yet */
+	struct cn_findings *findings; /* owned; NULL: nothing was found yet */
 	cn_chance_fn chance;
 	void *chance_self; /* borrowed */
 };
@@ -92,8 +93,10 @@ struct cn_health *cn_health_free(struct cn_health *h)
 			(void)record_free(r);
 		}
 	}
-	if (h)
+	if (h) {
 		free(h->lessons);
+		free(h->findings);
+	}
 	free(h);
 	return NULL;
 }
@@ -102,6 +105,11 @@ void cn_health__set_chance(struct cn_health *h, cn_chance_fn chance, void *self)
 {
 	h->chance = chance;
 	h->chance_self = self;
+}
+
+struct cn_findings **cn_health__findings(struct cn_health *h)
+{
+	return &h->findings;
 }
 
 size_t cn_health__count(const struct cn_health *h)
@@ -578,6 +586,7 @@ void cn_health_reset(struct cn_health *h, struct cn_view name)
 			r->retries.spent = 0;
 		}
 	}
+	cn_findings__forget(h->findings, name);
 }
 
 void cn_health_renew(struct cn_health *h)
@@ -592,6 +601,7 @@ void cn_health_renew(struct cn_health *h)
 			r->n = 0;
 		}
 	}
+	cn_findings__forget(h->findings, (struct cn_view){NULL, 0});
 }
 
 static const char *scope_word(enum cn_scope scope)

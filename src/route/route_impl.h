@@ -117,6 +117,12 @@ void cn_lessons__learn(struct cn_lessons **l, const struct cn_candidate *c,
                        const struct cn_outcome *o);
 struct cn_learned cn_lessons__of(struct cn_lessons *l, const struct cn_candidate *c);
 
+/* ---- findings.c ---- */
+
+struct cn_findings;
+/* Forgets those of one backend or model; name empty: all. */
+void cn_findings__forget(struct cn_findings *l, struct cn_view name);
+
 /* ---- hint.c: what else a text tells ---- */
 
 /* How long to wait from a text; 0: it does not say.  utc_offset_ms: of dates without one.
@@ -224,5 +230,7 @@ uint64_t cn_health__repeat_at(const struct cn_health *h, const struct cn_candida
 bool cn_health__leased(const struct cn_health *h, const struct cn_candidate *c,
                        uint64_t now_ms);
 size_t cn_health__count(const struct cn_health *h);
+/* Where its findings are kept; NULL there: none yet. */
+struct cn_findings **cn_health__findings(struct cn_health *h);
 
 #endif

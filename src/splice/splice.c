@@ -606,6 +606,11 @@ struct cn_buf *cn_splice_out(struct cn_splice *s)
 	return &s->out;
 }
 
+struct cn_view cn_splice_answered(const struct cn_splice *s)
+{
+	return s->answered;
+}
+
 const struct cn_usage *cn_splice_usage(const struct cn_splice *s)
 {
 	return &s->usage;

@@ -22,7 +22,7 @@ LAYERS = {
 HEADERS = {
     'base': 'arena buf charge clock counters error hash list log trace view',
     'wire': 'anthropic dialect event ids json message outcome repair schema sse',
-    'route': 'classify ending health plan policy spend',
+    'route': 'classify damage ending health plan policy spend',
     'splice': 'joint splice',
     'history': 'canon export record',
     'count': 'estimate',

@@ -28,6 +28,20 @@ static uint64_t estimate(struct cn_view body)
 	return cn_estimate_tokens(&e, &r);
 }
 
+static uint64_t least_of(struct cn_view body)
+{
+	CN_AUTO(cn_arena) a = {0};
+	const struct cn_caller_ids nobody = {0};
+	struct cn_request r = {0};
+	struct cn_estimate e = {0};
+	struct cn_request_ear ear = cn_estimate_ear(&e);
+	uint64_t system, rest;
+	if (cn_request_read(&a, body, &nobody, &ear, &r, NULL))
+		fail_msg("%.*s", CN_VIEW_ARG(cn_view_cut(body, 100)));
+	cn_estimate_least(&e, &r, &system, &rest);
+	return system + rest;
+}
+
 /* A request of one user message with that content, raw JSON. */
 static uint64_t estimate_content(struct cn_view content)
 {
@@ -92,6 +106,115 @@ static void agrees_with_the_true_counts(void **state)
 	}
 	closedir(d);
 	assert_int_equal(counted, 3);
+}
+
+/* The figure behind the first occurrence of a name; 0: there is none. */
+static uint64_t figure(struct cn_view text, struct cn_view name)
+{
+	size_t at = cn_view_find(text, name, 0);
+	uint64_t n = 0;
+
+	if (at == SIZE_MAX)
+		return 0;
+	for (at += name.n; at < text.n && strchr("\": ", text.p[at]);)
+		at++;
+	for (; at < text.n && text.p[at] >= '0' && text.p[at] <= '9'; at++)
+		n = n * 10 + (uint64_t)(text.p[at] - '0');
+	return n;
+}
+
+/* What a prompt must at least cost is held against what was billed: a third of it is taken
+ * for damage (damage.h), so that is more than the estimate may ever be wrong by. */
+static void the_least_is_never_far_above_what_was_billed(void **state)
+{
+	const char *shared = getenv("CONTINUO_SHARED");
+	static const char *const kinds[] = {"sse", "json"};
+	char dir[512];
+	unsigned compared = 0;
+	(void)state;
+	(void)snprintf(dir, sizeof(dir), "%s/fixtures/anthropic-messages/anthropic",
+	               shared ? shared : "/nowhere");
+	DIR *d = opendir(dir);
+	if (!d) {
+		skip();
+		return; /* not reached; analyzers do not know */
+	}
+	for (struct dirent *e; (e = readdir(d));) {
+		struct cn_view name = cn_view_str(e->d_name);
+		CN_AUTO(cn_buf) request = {0};
+		uint64_t least, billed;
+		if (!cn_view_ends(name, CN_VIEW(".request.json")) ||
+		    !read_file(dir, e->d_name, &request))
+			continue;
+		least = least_of(cn_buf_view(&request));
+		for (size_t i = 0; i < 2; i++) {
+			CN_AUTO(cn_buf) other = {0};
+			CN_AUTO(cn_buf) response = {0};
+			struct cn_view text;
+			cn_buf_printf(&other, "%.*s.response.%s", (int)name.n - 13, name.p,
+			              kinds[i]);
+			if (!read_file(dir, cn_buf_cstr(&other), &response))
+				continue;
+			text = cn_buf_view(&response);
+			billed = figure(text, CN_VIEW("\"input_tokens")) +
+			         figure(text, CN_VIEW("\"cache_read_input_tokens")) +
+			         figure(text, CN_VIEW("\"cache_creation_input_tokens"));
+			if (billed < 100)
+				continue;
+			print_message("least %llu, billed %llu: %s\n",
+			              (unsigned long long)least, (unsigned long long)billed,
+			              e->d_name);
+			if (least > billed * 3 / 2)
+				fail_msg("%s: at least %llu, billed %llu", e->d_name,
+				         (unsigned long long)least,
+				         (unsigned long long)billed);
+			compared++;
+		}
+	}
+	closedir(d);
+	assert_true(compared > 10);
+}
+
+/* Pictures, thinking of before and what the provider takes out cost models differently. */
+static void the_least_is_text(void **state)
+{
+	static const struct {
+		const char *member; /* after messages */
+		uint64_t low, high;
+	} rows[] = {
+	    {"", 900, 930},
+	    {",\"context_management\":{\"edits\":[{\"type\":\"clear_thinking_20251015\"}]}",
+	     900, 930},
+	    {",\"context_management\":{\"edits\":[{\"type\":\"clear_tool_uses_20250919\"}]}",
+	     0, 0},
+	    {",\"system\":\"You are terse.\"", 905, 940},
+	    {",\"tools\":[{\"name\":\"a\",\"description\":\"Does a thing.\",\"input_schema\":{}}]",
+	     905, 960},
+	    {",\"tools\":[{\"name\":\"a\",\"description\":\"Does a thing.\",\"input_schema\":{},"
+	     "\"defer_loading\":true}]",
+	     900, 930},
+	};
+	CN_AUTO(cn_buf) words = {0};
+
+	(void)state;
+	for (size_t i = 0; i < 100; i++)
+		cn_buf_add_str(&words, "All work and no play makes Jack. ");
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		CN_AUTO(cn_buf) b = {0};
+		uint64_t got;
+
+		cn_buf_printf(
+		    &b,
+		    "{\"model\":\"m\",\"max_tokens\":1,\"messages\":[{\"role\":\"user\","
+		    "\"content\":[{\"type\":\"text\",\"text\":\"%s\"},{\"type\":\"image\","
+		    "\"source\":{\"type\":\"url\",\"url\":\"https://a/b.png\"}}]},{\"role\":"
+		    "\"assistant\",\"content\":[{\"type\":\"thinking\",\"thinking\":\"%s\","
+		    "\"signature\":\"x\"}]}]%s}",
+		    cn_buf_cstr(&words), cn_buf_cstr(&words), rows[i].member);
+		got = least_of(cn_buf_view(&b));
+		if (got < rows[i].low || got > rows[i].high)
+			fail_msg("row %zu: %llu", i, (unsigned long long)got);
+	}
 }
 
 static void sums_over_parts(void **state)
@@ -186,6 +309,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(agrees_with_the_true_counts),
+	    cmocka_unit_test(the_least_is_never_far_above_what_was_billed),
+	    cmocka_unit_test(the_least_is_text),
 	    cmocka_unit_test(sums_over_parts),
 	    cmocka_unit_test(media_has_a_flat_price),
 	    cmocka_unit_test(long_text_is_weighed_like_short),
