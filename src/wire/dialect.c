@@ -8,6 +8,7 @@
 #include "continuo/dialect.h"
 
 #include "continuo/anthropic.h"
+#include "continuo/openai_chat.h"
 
 #include "wire_impl.h"
 
@@ -15,7 +16,7 @@ static const struct cn_dialect dialects[] = {
     [CN_WIRE_ANTHROPIC] = {CN_WIRE_ANTHROPIC, "/v1/messages", cn_anthropic_encode_request,
                            &cn_wire__anthropic},
     [CN_WIRE_OPENAI_CHAT] = {CN_WIRE_OPENAI_CHAT, "/v1/chat/completions",
-                             cn_anthropic_encode_request, &cn_wire__openai_chat},
+                             cn_openai_chat_encode_request, &cn_wire__openai_chat},
 };
 
 const struct cn_dialect *cn_dialect_of(enum cn_wire wire)

@@ -21,8 +21,7 @@ LAYERS = {
 # Folder -> the headers of include/continuo/ that it implements.
 HEADERS = {
     'base': 'arena buf charge clock counters error hash list log trace view',
-    'wire': 'anthropic dialect event ids json message outcome repair schema sse',
-    'route': 'classify damage ending health plan policy spend',
+    'wire': 'anthropic classify damage dialect ending event health ids json message openai_chat outcome plan policy repair route schema spend sse',
     'splice': 'joint splice',
     'history': 'canon export record',
     'count': 'estimate',
