@@ -38,11 +38,10 @@ static const char *level(const struct cn_chat_encoder *e, const struct wish *w)
 
 	if (w->effort.n == 0 && w->budget == 0)
 		return NULL;
+	i = w->budget <= 1024 ? 0 : w->budget <= 8192 ? 1 : 2;
 	if (w->effort.n)
 		for (i = 0; i < n && !cn_view_is(w->effort, names[i]); i++)
 			;
-	else
-		i = w->budget <= 1024 ? 0 : w->budget <= 8192 ? 1 : 2;
 	if (i == n)
 		return NULL;
 	if (cn_chat_quirk(e, CN_QUIRK_EFFORT_XHIGH))
@@ -60,9 +59,8 @@ static void write_effort(struct cn_chat_encoder *e, const struct wish *w)
 
 	if (!cn_chat_quirk(e, CN_QUIRK_EFFORT))
 		return;
-	if (tools && cn_chat_quirk(e, CN_QUIRK_EFFORT_NONE_WITH_TOOLS))
-		name = "none";
-	else if (!w->thinks && cn_chat_quirk(e, CN_QUIRK_EFFORT_NONE))
+	if ((tools && cn_chat_quirk(e, CN_QUIRK_EFFORT_NONE_WITH_TOOLS)) ||
+	    (!w->thinks && cn_chat_quirk(e, CN_QUIRK_EFFORT_NONE)))
 		name = "none";
 	if (name)
 		cn_json_add_text(&e->out.b, "reasoning_effort", cn_view_str(name));

@@ -21,7 +21,8 @@ LAYERS = {
 # Folder -> the headers of include/continuo/ that it implements.
 HEADERS = {
     'base': 'arena buf charge clock counters error hash list log trace view',
-    'wire': 'anthropic classify damage dialect ending event health ids json message openai_chat outcome plan policy repair route schema spend sse',
+    'wire': 'anthropic dialect event ids json message openai_chat outcome repair schema sse',
+    'route': 'classify damage ending health plan policy spend',
     'splice': 'joint splice',
     'history': 'canon export record',
     'count': 'estimate',
