@@ -30,6 +30,7 @@
 struct cn_author {
 	const char *model;  /* "backend/model" */
 	const char *issuer; /* whom its signatures belong to */
+	uint64_t window;    /* tokens; 0: not known */
 };
 
 /* A joint inside a text block. */
@@ -100,6 +101,14 @@ struct cn_splice_opts {
 	bool tool_calls_live;
 	bool gathers; /* the client gets the Message whole: holding has no limit */
 	uint64_t hold_thinking_ms;
+	/*
+	 * Tokens of the request as we weighed it, and the least of that (estimate.h): what
+	 * the client is told where a backend's figure is missing or cannot be.  0: figures
+	 * are passed on as they come.
+	 */
+	uint64_t estimate, least;
+	bool reads_more; /* the provider adds to it: pages that its tools find, files */
+	uint64_t max_tokens;
 	struct cn_charge *charge; /* borrowed */
 };
 
@@ -182,7 +191,8 @@ void cn_splice_message(const struct cn_splice *s, struct cn_buf *b);
 /* What the attempt called its model; empty: it did not say. */
 struct cn_view cn_splice_answered(const struct cn_splice *s);
 struct cn_view cn_splice_stop_reason(const struct cn_splice *s); /* as the client gets it */
-const struct cn_usage *cn_splice_usage(const struct cn_splice *s); /* of the attempt */
+/* Of the attempt, as its backend counted; without figures that cannot be. */
+const struct cn_usage *cn_splice_usage(const struct cn_splice *s);
 /* Of the turn: output added up, input as the attempt that reported it first. */
 struct cn_usage cn_splice_total(const struct cn_splice *s);
 

@@ -248,6 +248,10 @@ static void begin(struct cn_turn *t)
 	    .tool_calls_live = t->plan.fallback->tool_calls_live,
 	    .gathers = !t->req.stream,
 	    .hold_thinking_ms = t->plan.fallback->hold_thinking_ms,
+	    .estimate = t->req.estimate,
+	    .least = t->req.least_system + t->req.least_rest,
+	    .reads_more = t->req.server_tools || t->req.provider_state || t->req.images,
+	    .max_tokens = t->req.max_tokens,
 	    .charge = &t->worker->shared->charge,
 	};
 

@@ -11,6 +11,12 @@
 #include "continuo/counters.h"
 #include "continuo/trace.h"
 
+/* The prompt was read, and nobody said how long it was. */
+static bool assumes_input(const struct cn_outcome *o, const struct cn_usage *u)
+{
+	return !u->has_input && (o->perhaps_billed || o->class == CN_CLASS_OK);
+}
+
 void cn_turn__note(struct cn_turn *t, const struct cn_candidate *c,
                    const struct cn_outcome *o)
 {
@@ -47,7 +53,7 @@ void cn_turn__note(struct cn_turn *t, const struct cn_candidate *c,
 	    .reason = cn_view_str(o->reason),
 	    .finding = t->found.text,
 	    .usage = *usage,
-	    .assumed_input = o->perhaps_billed && !usage->has_input ? t->req.estimate : 0,
+	    .assumed_input = assumes_input(o, usage) ? t->req.estimate : 0,
 	    .assumed_output = given,
 	};
 	t->n_tried++;

@@ -28,6 +28,7 @@ const struct cn_author *cn_turn__author(struct cn_turn *t)
 
 	a->model = cn_turn__name(t, t->candidate);
 	a->issuer = cn_turn__issuer(t).p;
+	a->window = t->candidate->model->context;
 	return a;
 }
 

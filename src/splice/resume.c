@@ -8,58 +8,12 @@
  */
 #include "splice_impl.h"
 
-/* A token is about so many bytes, where a backend broke off before it counted. */
-#define CN_TOKEN_BYTES 4
 /* Stop sequences looked for across a joint: more and longer ones than these, which no
  * backend takes, would cost a peer little and the loop much. */
 #define CN_STOPS_MAX  64
 #define CN_STOP_BYTES 1024
 
 /* ---- beginning ---- */
-
-/* Without a message_delta the figure is that of the beginning: then by what was given. */
-static uint64_t output_of(const struct cn_splice *s)
-{
-	uint64_t about = s->gave / CN_TOKEN_BYTES;
-
-	return s->delta_raw.n == 0 && about > s->usage.output ? about : s->usage.output;
-}
-
-static void add_up(struct cn_splice *s)
-{
-	struct cn_usage *b = &s->before, *u = &s->usage;
-
-	if (!b->has_input) {
-		b->input = u->input;
-		b->cache_read = u->cache_read;
-		b->cache_write = u->cache_write;
-		b->has_input = u->has_input;
-		b->has_cache_read = u->has_cache_read;
-		b->has_cache_write = u->has_cache_write;
-	}
-	b->output += output_of(s);
-	b->has_output = true;
-}
-
-struct cn_usage cn_splice_total(const struct cn_splice *s)
-{
-	struct cn_usage total = s->usage;
-
-	if (s->before.has_input) {
-		total.input = s->before.input;
-		total.cache_read = s->before.cache_read;
-		total.cache_write = s->before.cache_write;
-		total.has_input = true;
-	}
-	total.output = s->before.output + output_of(s);
-	total.has_output = true;
-	return total;
-}
-
-uint64_t cn_splice_spent(const struct cn_splice *s)
-{
-	return s->before.output;
-}
 
 /* How many bytes of the continuation decide whether a stop sequence crosses the joint. */
 static size_t straddle(const struct cn_splice *s, struct cn_view given, struct cn_view said,
@@ -101,7 +55,7 @@ bool cn_splice_continue(struct cn_splice *s, const struct cn_author *author,
 		s->spare_sequence = s->stop_sequence;
 		s->spare_raw = s->delta_raw;
 	}
-	add_up(s);
+	cn_splice__add_up(s);
 	cn_splice__reset(s, author);
 	s->continuing = true;
 	cn_splice_text(s, &text);

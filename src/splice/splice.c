@@ -28,6 +28,7 @@ void cn_splice__reset(struct cn_splice *s, const struct cn_author *author)
 	s->broken = NULL;
 	s->broken_call = NULL;
 	s->usage = (struct cn_usage){0};
+	s->counted = false;
 	s->stop_reason = s->stop_sequence = s->delta_raw = (struct cn_view){NULL, 0};
 	s->started = s->ended = s->cut_tool = false;
 	s->gave = 0;
@@ -181,10 +182,11 @@ void cn_splice_commit(struct cn_splice *s)
 {
 	struct cn_view model =
 	    s->opts.model_answered && s->answered.n ? s->answered : s->opts.model;
+	struct cn_usage usage = cn_splice__told(s);
 
 	cn_assert(s->stage == CN_SPLICE_HOLDING);
 	s->stage = CN_SPLICE_COMMITTED;
-	cn_anthropic_add_start(&s->out, s->opts.message_id, model, &s->usage, s->start_raw);
+	cn_anthropic_add_start(&s->out, s->opts.message_id, model, &usage, s->start_raw);
 	CN_LIST_EACH(link, &s->blocks)
 	{
 		struct cn_block *block = cn_container_of(link, struct cn_block, link);
@@ -214,7 +216,7 @@ static const char *on_start(struct cn_splice *s, const struct cn_event *ev)
 	    !cn_splice__keep(s, ev->name, &s->answered) ||
 	    !cn_splice__keep(s, ev->raw, &s->start_raw))
 		return "the memory budget is used up";
-	cn_usage_merge(&s->usage, &ev->usage);
+	cn_splice__take_usage(s, ev);
 	return NULL;
 }
 
@@ -475,7 +477,7 @@ static const char *settle_broken(struct cn_splice *s)
 
 static const char *on_message_delta(struct cn_splice *s, const struct cn_event *ev)
 {
-	cn_usage_merge(&s->usage, &ev->usage);
+	cn_splice__take_usage(s, ev);
 	if ((ev->stop_reason.n && !cn_splice__keep(s, ev->stop_reason, &s->stop_reason)) ||
 	    (ev->stop_sequence.n &&
 	     !cn_splice__keep(s, ev->stop_sequence, &s->stop_sequence)) ||
@@ -645,7 +647,7 @@ static void close_given(struct cn_splice *s)
 void cn_splice_finish(struct cn_splice *s)
 {
 	struct cn_view reason = cn_splice_stop_reason(s);
-	struct cn_usage total = cn_splice_total(s);
+	struct cn_usage total = cn_splice__told(s);
 
 	cn_assert(s->stage == CN_SPLICE_COMMITTED);
 	close_given(s);
@@ -708,7 +710,7 @@ static void add_unknown(const struct cn_splice *s, struct cn_buf *b)
 static void add_usage(const struct cn_splice *s, struct cn_buf *b)
 {
 	struct cn_json raw = cn_json_get(cn_json_root(s->delta_raw), "usage");
-	struct cn_usage total = cn_splice_total(s);
+	struct cn_usage total = cn_splice__told(s);
 
 	cn_json_add_key(b, "usage");
 	cn_buf_add_char(b, '{');

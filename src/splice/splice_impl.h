@@ -39,7 +39,8 @@ struct cn_splice {
 	const char *broken; /* a tool call did not check: why; decided by what follows */
 	struct cn_block *broken_call; /* borrowed: it, if its stop was seen */
 	struct cn_usage usage;
-	size_t gave; /* bytes of content given to the client */
+	bool counted; /* its last word on output was said */
+	size_t gave;  /* bytes of content given to the client */
 	struct cn_view stop_reason, stop_sequence; /* in arena */
 	struct cn_view delta_raw;                  /* last message_delta; in arena */
 
@@ -99,6 +100,15 @@ const char *cn_splice__join_end(struct cn_splice *s);
 /* Before a block of a continuation is given: closes what it does not go on from, and gives
  * the thinking that waited. */
 void cn_splice__make_way(struct cn_splice *s, const struct cn_block *block);
+
+/* ---- usage.c ---- */
+
+/* Figures of an event of the running attempt. */
+void cn_splice__take_usage(struct cn_splice *s, const struct cn_event *ev);
+/* The running attempt is over: its figures become those of the turn so far. */
+void cn_splice__add_up(struct cn_splice *s);
+/* What the client is told: total, or an estimate where that says nothing. */
+struct cn_usage cn_splice__told(const struct cn_splice *s);
 
 /* ---- ledger.c ---- */
 

@@ -40,7 +40,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
 	static struct cn_charge charge = {.limit = (size_t)1 << 30};
-	static const struct cn_author author = {"a/m", "a#k/m"};
+	static const struct cn_author author = {"a/m", "a#k/m", 0};
 	struct cn_splice_opts o = {.message_id = CN_VIEW("msg_f"),
 	                           .tools = cn_json_root(CN_VIEW("[{\"name\":\"a\"}]")),
 	                           .charge = &charge};

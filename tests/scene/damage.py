@@ -146,5 +146,44 @@ def d0005_all_of_the_chain(home):
     p.stop()
 
 
+def input_told(a):
+    """What the client compacts by: the input figures of its last word on them; every figure is a number."""
+    if a.headers['content-type'] == 'application/json':
+        usages = [a.json()['usage']]
+    else:
+        a.checked()
+        usages = [d['message']['usage'] if n == 'message_start' else d['usage'] for n, d in a.events() if n in ('message_start', 'message_delta')]
+    assert all(isinstance(v, int) and v >= 0 for u in usages for v in u.values()), usages
+    return [sum(v for k, v in u.items() if k != 'output_tokens') for u in usages if 'input_tokens' in u][-1]
+
+
+@scene
+def d0006_figures_that_are_none(home):
+    """Missing, null, nothing, negative, far too little or absurd: the client gets our estimate; the truth is passed on."""
+    p = Provider(home, a='ok')
+    r = Router(home, p.ports, QUIET)
+    t = r.token(name='t')
+    estimate = None
+    for figures in (None, {}, counts('null', 'null'), counts(0, 0), counts(-5, -5), counts('"25000"'), counts(12), counts(4096), counts(2**64 - 1),
+                    counts(1200000), {**counts(10), 'cache_read_input_tokens': 1200000}):
+        for whole in (False, True):
+            p.script('a', recorded(home, 'odd', start=figures, end=figures, whole=whole))
+            for stream in (True, False):
+                told = input_told(post(r.port, t, asked(stream=stream)))
+                estimate = estimate or told
+                same(told, estimate, f'what the client is told of {figures}')
+                p.script('a', recorded(home, 'odd', start=figures, end=figures, whole=whole))
+    assert 15000 < estimate < 30000, estimate
+    p.script('a', 'always ' + recorded(home, 'right', start=counts(1), end={**counts(1000), 'cache_read_input_tokens': 20000}))
+    same([input_told(post(r.port, t, asked(stream=s))) for s in (True, False)], [21000, 21000], 'what is plausible')
+    # What nobody counted costs all the same.
+    before = r.status()['today']['tokens']
+    p.script('a', recorded(home, 'odd', start=None, end=None))
+    same(post(r.port, t, asked()).status, 200, 'without figures')
+    assert r.status()['today']['tokens'] - before >= estimate, r.status()['today']
+    r.stop()
+    p.stop()
+
+
 if __name__ == '__main__':
     sys.exit(harness.main())

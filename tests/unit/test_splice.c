@@ -15,7 +15,7 @@
 #include "continuo/sse.h"
 
 static struct cn_charge charge = {.limit = (size_t)1 << 30};
-static const struct cn_author author = {"a/m", "a#k/m"};
+static const struct cn_author author = {"a/m", "a#k/m", 0};
 
 /* ---- a strict reader of what the client gets ---- */
 
@@ -298,7 +298,7 @@ static void a_live_call_that_broke_stays_open(void **state)
 /* An answer that ended and was gone on from all the same: may the turn end as it did? */
 static bool deliverable_after(const char *first, const char *second, struct seen *c)
 {
-	static const struct cn_author other = {"b/m", "b#k/m"};
+	static const struct cn_author other = {"b/m", "b#k/m", 0};
 	struct cn_splice_opts o = opts_with(CN_TOOLS);
 	struct feeder f = {.commit = true};
 	bool may;
@@ -366,7 +366,7 @@ static void an_end_that_lacks_its_last_event_is_one(void **state)
  */
 static bool stops_across(size_t n, size_t longer)
 {
-	static const struct cn_author other = {"b/m", "b#k/m"};
+	static const struct cn_author other = {"b/m", "b#k/m", 0};
 	struct cn_splice_opts o = opts_with(CN_TOOLS);
 	struct feeder f = {.commit = true};
 	CN_AUTO(cn_buf) stops = {0};
@@ -406,7 +406,7 @@ static void stop_sequences_across_a_joint_are_looked_for_within_limits(void **st
 
 static void a_restart_in_several_blocks_goes_on_in_the_last(void **state)
 {
-	static const struct cn_author other = {"b/m", "b#k/m"};
+	static const struct cn_author other = {"b/m", "b#k/m", 0};
 	struct cn_splice_opts o = opts_with(CN_TOOLS);
 	struct feeder f = {.splice = cn_splice_new(&o), .commit = true};
 	struct seen c = {0};

@@ -710,7 +710,7 @@ static void play_case(struct play *p, struct client_eye *c)
 	p->charge.limit = dice_percent(&p->dice, 3) ? 1000 + dice_below(&p->dice, 200000)
 	                                            : (size_t)1 << 30;
 	for (size_t i = 0; i < ATTEMPTS_MAX; i++)
-		p->authors[i] = (struct cn_author){"a/m", "a#k/m"};
+		p->authors[i] = (struct cn_author){"a/m", "a#k/m", 0};
 	p->splice = cn_splice_new(&opts);
 	run(p, r, cut, dice_percent(&p->dice, 97));
 	check_end(p, c);
