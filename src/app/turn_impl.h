@@ -86,6 +86,8 @@ struct cn_turn {
 	struct cn_plan resume; /* in arena: who of the plan may go on; from CONTINUING on */
 	unsigned resumes_left; /* only ever counts down */
 	size_t resume_bytes;   /* charged for the requests to go on */
+	struct cn_arena sent;  /* owned: the request as the live or last attempt has it */
+	size_t sent_bytes;     /* charged for that */
 
 	struct cn_splice *splice;             /* owned; what the client has been told */
 	struct cn_attempt *attempt;           /* owned; the one live attempt, or NULL */
@@ -175,6 +177,8 @@ void cn_turn__book(const struct cn_turn *t);
 /* Starts an attempt at t->candidate; on failure an outcome that says why. */
 bool cn_turn__try(struct cn_turn *t, struct cn_attempt_owner owner,
                   struct cn_outcome *retfail);
+/* No attempt is running: its request is forgotten. */
+void cn_turn__forget_sent(struct cn_turn *t);
 /* "backend/model" of a candidate, in the turn's arena. */
 const char *cn_turn__name(struct cn_turn *t, const struct cn_candidate *c);
 /* The id that the backend is asked for. */

@@ -11,6 +11,10 @@
 
 #include <stdio.h>
 
+/* What a translated request takes at most, as times the client's: its short strings are
+ * copied, some of them escaped once more, and each block has a record beside it. */
+#define CN_SENT_TIMES 4
+
 const char *cn_turn__name(struct cn_turn *t, const struct cn_candidate *c)
 {
 	return cn_arena_printf(&t->arena, "%s/%s", c->model->backend->name, c->model->name);
@@ -115,6 +119,28 @@ static struct cn_view thread_name(struct cn_turn *t)
 	                                   CN_VIEW_ARG(r->agent)));
 }
 
+void cn_turn__forget_sent(struct cn_turn *t)
+{
+	cn_arena_done(&t->sent);
+	cn_charge_release(&t->worker->shared->charge, t->sent_bytes);
+	t->sent_bytes = 0;
+}
+
+/* Room for the request in a backend's own words; false: there is none. */
+static bool charge_sent(struct cn_turn *t)
+{
+	size_t bytes = CN_SENT_TIMES * t->body.n;
+
+	cn_turn__forget_sent(t);
+	/* Of the client's own format nearly all is borrowed. */
+	if (t->candidate->model->backend->wire == CN_WIRE_ANTHROPIC)
+		return true;
+	if (!cn_charge_take(&t->worker->shared->charge, bytes))
+		return false;
+	t->sent_bytes = bytes;
+	return true;
+}
+
 static struct cn_slices encode(struct cn_turn *t, bool stream)
 {
 	const struct cn_model *m = t->candidate->model;
@@ -141,7 +167,7 @@ static struct cn_slices encode(struct cn_turn *t, bool stream)
 		cn_turn__edit_resume(t, &edit);
 	/* A prefill is the answer's own text: nothing can be thought before it any more. */
 	edit.drop = dropped(t, !prefill && thinking_fits(t, limit), &edit.n_drop);
-	return cn_dialect_of(m->backend->wire)->encode(&t->arena, &t->req, &edit);
+	return cn_dialect_of(m->backend->wire)->encode(&t->sent, &t->req, &edit);
 }
 
 /* What reading the answer takes. */
@@ -191,6 +217,12 @@ bool cn_turn__try(struct cn_turn *t, struct cn_attempt_owner owner,
 	struct cn_error err = {0};
 	size_t n_fields;
 
+	if (!charge_sent(t)) {
+		*retfail = (struct cn_outcome){.class = CN_CLASS_MALFORMED_STREAM,
+		                               .no_cooldown = true,
+		                               .reason = "the memory budget is used up"};
+		return false;
+	}
 	if (t->repair.repair == CN_REPAIR_FIELD)
 		drop_beta = t->repair.repair_field;
 	*credential = (struct cn_credential){t->worker->shared->vault, &t->forward, b,

@@ -68,7 +68,7 @@ struct cn_chat_encoder {
 
 	/* What the user's side has said since. */
 	struct cn_chat_asked *open; /* calls that await results, sorted by id */
-	size_t n_open;
+	size_t n_open, open_cap;
 	struct cn_chat_parts shown; /* of results: images, and results of no call */
 	struct cn_chat_parts user;
 

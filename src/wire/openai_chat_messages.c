@@ -193,6 +193,9 @@ static int by_id(const void *pa, const void *pb)
 /* It is whole: written, and its calls await their results. */
 static void end_assistant(struct cn_chat_encoder *e, bool is_last)
 {
+	struct cn_chat_asked *old;
+	size_t cap;
+
 	if (!e->assistant)
 		return;
 	open_message(e, "assistant");
@@ -211,12 +214,17 @@ static void end_assistant(struct cn_chat_encoder *e, bool is_last)
 	if (is_last && e->prefill && cn_chat_quirk(e, CN_QUIRK_PARTIAL_FLAG))
 		cn_json_add_bool(&e->out.b, "partial", true);
 	cn_chat_out__str(e, "}");
+	/* The two lists change places: a long conversation needs no more than these. */
+	old = e->open;
 	e->open = e->asks;
 	e->n_open = e->n_asks;
+	cap = e->open_cap;
+	e->open_cap = e->asks_cap;
+	e->asks = old;
+	e->asks_cap = cap;
+	e->n_asks = 0;
 	if (e->n_open)
 		qsort(e->open, e->n_open, sizeof(*e->open), by_id);
-	e->asks = NULL;
-	e->n_asks = e->asks_cap = 0;
 	e->says.n = e->thinks.n = e->details.n = 0;
 	e->extra = (struct cn_view){NULL, 0};
 	e->assistant = false;
