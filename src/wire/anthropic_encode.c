@@ -1,10 +1,16 @@
 /*
  * A client's Messages request on its way to a backend of the same format: the client's
- * bytes, but for what the policy demands.  Pure; slices borrow from the request.
+ * bytes, but for what the policy demands and what the backend is known to refuse.  Here is
+ * its top level; what lies deeper has files of its own (anthropic_impl.h).  Pure; slices
+ * borrow from the request.
  */
 #include "continuo/anthropic.h"
 
-#include "wire_impl.h"
+#include "anthropic_impl.h"
+
+#include <stdlib.h>
+
+#define CN_BUDGET_MIN 1024 /* of thinking; backends refuse less */
 
 static struct cn_view json_string(struct cn_arena *a, struct cn_view text)
 {
@@ -14,18 +20,55 @@ static struct cn_view json_string(struct cn_arena *a, struct cn_view text)
 	return cn_arena_view(a, cn_buf_view(&b));
 }
 
-static bool is_dropped(const struct cn_edit *edit, struct cn_view key)
+void cn_anthropic__add_range(struct cn_arena *a, struct cn_anthropic__ranges *rs,
+                             struct cn_view range)
 {
-	for (size_t i = 0; i < edit->n_drop; i++)
-		if (cn_json_key_is(key, edit->drop[i]))
+	if (rs->n == rs->cap) {
+		size_t cap = rs->cap ? 2 * rs->cap : 16;
+		struct cn_view *v = cn_arena_alloc(a, cap * sizeof(*v));
+
+		if (rs->n)
+			memcpy(v, rs->v, rs->n * sizeof(*v));
+		rs->v = v;
+		rs->cap = cap;
+	}
+	rs->v[rs->n++] = range;
+}
+
+/* ---- members ---- */
+
+void cn_anthropic__lose(struct cn_anthropic__body *b, const char *member)
+{
+	for (size_t i = 0; i < b->n_gone; i++)
+		if (strcmp(b->gone[i], member) == 0)
+			return;
+	cn_assert(b->n_gone < sizeof(b->gone) / sizeof(b->gone[0]));
+	b->gone[b->n_gone++] = member;
+}
+
+bool cn_anthropic__is_lost(const struct cn_anthropic__body *b, struct cn_view key)
+{
+	for (size_t i = 0; i < b->edit->n_drop; i++)
+		if (cn_json_key_is(key, b->edit->drop[i]))
+			return true;
+	for (size_t i = 0; i < b->n_gone; i++)
+		if (cn_json_key_is(key, b->gone[i]))
 			return true;
 	return false;
 }
 
-/* Sets a top-level member, every one of that name, or adds it; not one that is dropped. */
-static void set_member(struct cn_patches *ps, const struct cn_request *r,
-                       const struct cn_edit *edit, const char *key, struct cn_view raw)
+/* What the policy adds stands in place of what the client says. */
+static bool is_added(const struct cn_anthropic__body *b, struct cn_view key)
 {
+	for (size_t i = 0; i < b->edit->n_add; i++)
+		if (cn_json_key_is(key, b->edit->add[i].name))
+			return true;
+	return false;
+}
+
+void cn_anthropic__set(struct cn_anthropic__body *b, const char *key, struct cn_view raw)
+{
+	const struct cn_request *r = b->r;
 	bool found = false;
 
 	for (size_t i = 0; i < r->n_members; i++) {
@@ -33,139 +76,198 @@ static void set_member(struct cn_patches *ps, const struct cn_request *r,
 			continue;
 		found = true;
 		if (!cn_view_eq(r->members[i].value.raw, raw))
-			cn_patch_replace(ps, r->body, r->members[i].value.raw, raw);
+			cn_patch_replace(&b->patches, r->body, r->members[i].value.raw,
+			                 raw);
 	}
-	if (!found && !is_dropped(edit, cn_view_str(key)))
-		cn_patch_insert(ps, r->body, r->root, key, raw);
+	if (!found && !cn_anthropic__is_lost(b, cn_view_str(key)) &&
+	    !is_added(b, cn_view_str(key)))
+		cn_patch_insert(&b->patches, r->body, r->root, key, raw);
 }
 
-static void set_effort(struct cn_arena *a, struct cn_patches *ps,
-                       const struct cn_request *r, const struct cn_edit *edit)
+static void set_number(struct cn_anthropic__body *b, const char *key, uint64_t n)
 {
-	const struct cn_member *m = cn_request_member(r, "output_config");
-	struct cn_view raw = json_string(a, edit->effort);
-	struct cn_json old;
-
-	if (!m || m->value.kind != CN_JSON_OBJECT) {
-		set_member(
-		    ps, r, edit, "output_config",
-		    cn_view_str(cn_arena_printf(a, "{\"effort\":%.*s}", CN_VIEW_ARG(raw))));
-		return;
-	}
-	old = cn_json_get(m->value, "effort");
-	if (old.kind != CN_JSON_NONE)
-		cn_patch_replace(ps, r->body, old.raw, raw);
-	else
-		cn_patch_insert(ps, r->body, m->value, "effort", raw);
+	cn_anthropic__set(
+	    b, key, cn_view_str(cn_arena_printf(b->arena, "%llu", (unsigned long long)n)));
 }
 
-static void drop_members(struct cn_arena *a, struct cn_patches *ps,
-                         const struct cn_request *r, const struct cn_edit *edit)
+static bool is_named(struct cn_view key, const char *const *names)
 {
-	struct cn_view *wholes;
-	size_t n = 0;
+	for (; *names; names++)
+		if (cn_json_key_is(key, *names))
+			return true;
+	return false;
+}
 
-	if (edit->n_drop == 0)
+void cn_anthropic__strip(struct cn_anthropic__body *b, struct cn_json object,
+                         const char *const *names)
+{
+	struct cn_anthropic__ranges wholes = {0};
+
+	for (struct cn_json_iter it = cn_json_iter(object); cn_json_next(&it);)
+		if (it.key.p && is_named(it.key, names))
+			cn_anthropic__add_range(b->arena, &wholes, it.whole);
+	cn_patch_remove(&b->patches, b->r->body, object, wholes.v, wholes.n);
+}
+
+static void drop_members(struct cn_anthropic__body *b)
+{
+	const struct cn_request *r = b->r;
+	struct cn_anthropic__ranges wholes = {0};
+
+	if (b->edit->n_drop + b->n_gone + b->edit->n_add == 0)
 		return;
-	wholes = cn_arena_alloc(a, (r->n_members + 1) * sizeof(*wholes));
 	for (size_t i = 0; i < r->n_members; i++)
-		if (is_dropped(edit, r->members[i].key))
-			wholes[n++] = r->members[i].whole;
-	cn_patch_remove(ps, r->body, r->root, wholes, n);
+		if (cn_anthropic__is_lost(b, r->members[i].key) ||
+		    is_added(b, r->members[i].key))
+			cn_anthropic__add_range(b->arena, &wholes, r->members[i].whole);
+	cn_patch_remove(&b->patches, r->body, r->root, wholes.v, wholes.n);
 }
 
-/* ---- thinking of earlier answers ---- */
-
-/* Ranges to remove, growing in the arena. */
-struct wholes {
-	struct cn_view *v;
-	size_t n, cap;
-};
-
-static void add_whole(struct cn_arena *a, struct wholes *ws, struct cn_view whole)
+static void add_members(struct cn_anthropic__body *b)
 {
-	if (ws->n == ws->cap) {
-		size_t cap = ws->cap ? 2 * ws->cap : 16;
-		struct cn_view *v = cn_arena_alloc(a, cap * sizeof(*v));
+	for (size_t i = 0; i < b->edit->n_add; i++)
+		cn_patch_insert(&b->patches, b->r->body, b->r->root, b->edit->add[i].name,
+		                cn_view_str(b->edit->add[i].value));
+}
 
-		if (ws->n)
-			memcpy(v, ws->v, ws->n * sizeof(*v));
-		ws->v = v;
-		ws->cap = cap;
+/* ---- how much is thought ---- */
+
+static struct cn_json member(const struct cn_anthropic__body *b, const char *key)
+{
+	const struct cn_member *m = cn_request_member(b->r, key);
+
+	return m ? m->value : (struct cn_json){.kind = CN_JSON_NONE};
+}
+
+/* Where the backend refuses an effort; what else stands beside it stays. */
+static void lose_effort(struct cn_anthropic__body *b)
+{
+	static const char *const effort[] = {"effort", NULL};
+	struct cn_json config = member(b, "output_config");
+	bool more = false;
+
+	if (config.kind != CN_JSON_OBJECT)
+		return;
+	for (struct cn_json_iter it = cn_json_iter(config); cn_json_next(&it);)
+		more |= !is_named(it.key, effort);
+	if (more)
+		cn_anthropic__strip(b, config, effort);
+	else
+		cn_anthropic__lose(b, "output_config");
+}
+
+static void set_effort(struct cn_anthropic__body *b)
+{
+	struct cn_json config = member(b, "output_config"), old;
+	struct cn_view raw = json_string(b->arena, b->edit->effort);
+
+	if (config.kind != CN_JSON_OBJECT) {
+		cn_anthropic__set(b, "output_config",
+		                  cn_view_str(cn_arena_printf(b->arena, "{\"effort\":%.*s}",
+		                                              CN_VIEW_ARG(raw))));
+		return;
 	}
-	ws->v[ws->n++] = whole;
+	old = cn_json_get(config, "effort");
+	if (old.kind != CN_JSON_NONE)
+		cn_patch_replace(&b->patches, b->r->body, old.raw, raw);
+	else
+		cn_patch_insert(&b->patches, b->r->body, config, "effort", raw);
 }
 
-/* Whether the array has as many elements as are to go. */
-static bool is_all(struct cn_json content, size_t n)
+/* What an effort is worth where thinking has a budget; an effort is high unless told. */
+static uint64_t budget_of(struct cn_view effort)
 {
-	size_t blocks = 0;
-
-	for (struct cn_json_iter it = cn_json_iter(content); cn_json_next(&it);)
-		blocks++;
-	return blocks == n;
+	if (cn_view_is(effort, "low"))
+		return CN_BUDGET_MIN;
+	if (cn_view_is(effort, "medium"))
+		return 8192;
+	return cn_view_is(effort, "xhigh") || cn_view_is(effort, "max") ? 32768 : 16384;
 }
 
-static void drop_thinking(struct cn_arena *a, struct cn_patches *ps,
-                          const struct cn_request *r, const struct cn_edit *edit)
+/* Adaptive is thinking without a budget; between tools it is hardly any. */
+static void set_thinking(struct cn_anthropic__body *b)
 {
-	struct wholes blocks = {0}, messages = {0};
+	struct cn_json type = cn_json_get(member(b, "thinking"), "type");
+	uint64_t limit = b->edit->max_tokens ? b->edit->max_tokens : b->r->max_tokens;
+	struct cn_view effort = b->edit->effort;
+	uint64_t budget;
 
-	for (size_t i = 0; i < r->n_thoughts;) {
-		const struct cn_thought *first = &r->thoughts[i];
-		struct cn_json content = {first->content, CN_JSON_ARRAY};
-
-		blocks.n = 0;
-		for (; i < r->n_thoughts && r->thoughts[i].message.p == first->message.p;
-		     i++)
-			if (edit->drop_thinking(edit->self, &r->thoughts[i]))
-				add_whole(a, &blocks, r->thoughts[i].block);
-		/* Backends refuse empty messages: one that holds nothing else goes. */
-		if (blocks.n && is_all(content, blocks.n))
-			add_whole(a, &messages, first->message);
-		else
-			cn_patch_remove(ps, r->body, content, blocks.v, blocks.n);
-	}
-	cn_patch_remove(ps, r->body, r->messages, messages.v, messages.n);
+	if (!effort.n)
+		effort = cn_json_text(b->arena,
+		                      cn_json_get(member(b, "output_config"), "effort"));
+	budget = budget_of(effort);
+	/* There must be room for an answer behind it. */
+	if ((b->edit->max_tokens || b->r->has_max_tokens) && budget > limit / 2)
+		budget = limit / 2;
+	if (cn_json_is(type, "between_tools") ||
+	    (cn_json_is(type, "adaptive") && budget < CN_BUDGET_MIN))
+		cn_anthropic__set(b, "thinking", CN_VIEW("{\"type\":\"disabled\"}"));
+	else if (cn_json_is(type, "adaptive"))
+		cn_anthropic__set(
+		    b, "thinking",
+		    cn_view_str(cn_arena_printf(
+			b->arena, "{\"type\":\"enabled\",\"budget_tokens\":%llu}",
+			(unsigned long long)budget)));
 }
 
 /* ---- ids of calls ---- */
 
-static void map_ids(struct cn_arena *a, struct cn_patches *ps, const struct cn_request *r,
-                    const struct cn_edit *edit)
+static void map_ids(struct cn_anthropic__body *b)
 {
+	const struct cn_request *r = b->r;
+
 	for (size_t i = 0; i < r->n_calls; i++) {
 		struct cn_json id = r->calls[i].id;
 		struct cn_view theirs;
 
-		if (edit->call_id(edit->self, cn_json_text(a, id), &theirs))
-			cn_patch_replace(ps, r->body, id.raw, json_string(a, theirs));
+		if (b->edit->call_id(b->edit->self, cn_json_text(b->arena, id), &theirs))
+			cn_patch_replace(&b->patches, r->body, id.raw,
+			                 json_string(b->arena, theirs));
 	}
+}
+
+static void append(struct cn_anthropic__body *b)
+{
+	const struct cn_request *r = b->r;
+
+	if (b->messages.n < r->n_messages)
+		cn_patch_append(&b->patches, r->body, r->messages, b->edit->append);
+	else /* alone: there is none to put a comma behind */
+		cn_patch_replace(&b->patches, r->body, r->messages.raw,
+		                 cn_view_str(cn_arena_printf(
+				     b->arena, "[%.*s]", CN_VIEW_ARG(b->edit->append))));
 }
 
 struct cn_slices cn_anthropic_encode_request(struct cn_arena *a, const struct cn_request *r,
                                              const struct cn_edit *edit)
 {
-	struct cn_patches ps = {.arena = a};
+	struct cn_anthropic__body b = {
+	    .arena = a, .r = r, .edit = edit, .patches = {.arena = a}};
 
-	drop_members(a, &ps, r, edit);
-	if (edit->drop_thinking)
-		drop_thinking(a, &ps, r, edit);
+	cn_anthropic__edit_system(&b);
+	cn_anthropic__edit_messages(&b);
+	cn_anthropic__edit_tools(&b);
 	if (edit->call_id)
-		map_ids(a, &ps, r, edit);
+		map_ids(&b);
 	if (edit->append.n)
-		cn_patch_append(&ps, r->body, r->messages, edit->append);
+		append(&b);
 	if (edit->model.n)
-		set_member(&ps, r, edit, "model", json_string(a, edit->model));
+		cn_anthropic__set(&b, "model", json_string(a, edit->model));
 	if (edit->max_tokens)
-		set_member(&ps, r, edit, "max_tokens",
-		           cn_view_str(cn_arena_printf(
-			       a, "%llu", (unsigned long long)edit->max_tokens)));
-	if (edit->effort.n)
-		set_effort(a, &ps, r, edit);
+		set_number(&b, "max_tokens", edit->max_tokens);
+	if (cn_anthropic__has(&b, CN_QUIRK_NO_ADAPTIVE_THINKING))
+		set_thinking(&b);
+	if (cn_anthropic__has(&b, CN_QUIRK_NO_EFFORT))
+		lose_effort(&b);
+	else if (edit->effort.n)
+		set_effort(&b);
+	if (cn_anthropic__has(&b, CN_QUIRK_NO_CACHE_CONTROL))
+		cn_anthropic__lose(&b, "cache_control");
 	/* A request that says nothing does not stream: then nothing need be said either. */
 	if (!edit->keep_stream && (edit->stream || cn_request_member(r, "stream")))
-		set_member(&ps, r, edit, "stream",
-		           edit->stream ? CN_VIEW("true") : CN_VIEW("false"));
-	return cn_patch_slices(&ps, r->body);
+		cn_anthropic__set(&b, "stream",
+		                  edit->stream ? CN_VIEW("true") : CN_VIEW("false"));
+	drop_members(&b);
+	add_members(&b);
+	return cn_patch_slices(&b.patches, r->body);
 }
