@@ -132,7 +132,6 @@ static bool charge_sent(struct cn_turn *t)
 	size_t bytes = CN_SENT_TIMES * t->body.n;
 
 	cn_turn__forget_sent(t);
-	/* Of the client's own format nearly all is borrowed. */
 	if (t->candidate->model->backend->wire == CN_WIRE_ANTHROPIC)
 		return true;
 	if (!cn_charge_take(&t->worker->shared->charge, bytes))
@@ -144,6 +143,9 @@ static bool charge_sent(struct cn_turn *t)
 static struct cn_slices encode(struct cn_turn *t, bool stream)
 {
 	const struct cn_model *m = t->candidate->model;
+	/* Of the client's own format nearly all is borrowed: it needs no room of its own.
+	 */
+	struct cn_arena *to = m->backend->wire == CN_WIRE_ANTHROPIC ? &t->arena : &t->sent;
 	uint64_t limit = output_limit(t);
 	bool prefill =
 	    cn_splice_continuing(t->splice) && cn_turn__how(t) == CN_RESUME_PREFILL;
@@ -167,7 +169,7 @@ static struct cn_slices encode(struct cn_turn *t, bool stream)
 		cn_turn__edit_resume(t, &edit);
 	/* A prefill is the answer's own text: nothing can be thought before it any more. */
 	edit.drop = dropped(t, !prefill && thinking_fits(t, limit), &edit.n_drop);
-	return cn_dialect_of(m->backend->wire)->encode(&t->sent, &t->req, &edit);
+	return cn_dialect_of(m->backend->wire)->encode(to, &t->req, &edit);
 }
 
 /* What reading the answer takes. */

@@ -25,31 +25,41 @@ struct cn_view cn_chat__escaped(struct cn_arena *a, struct cn_view text)
 
 /* ---- blocks, read ---- */
 
+/* Where a member of that name is kept; NULL: it means nothing to us. */
+static struct cn_json *place_of(struct cn_chat_block *b, struct cn_view key)
+{
+#define MEMBER(name)                            \
+	if (cn_wire__says(key, CN_VIEW(#name))) \
+		return &b->name;
+	MEMBER(type)
+	MEMBER(text)
+	MEMBER(content)
+	MEMBER(tool_use_id)
+	MEMBER(id)
+	MEMBER(name)
+	MEMBER(input)
+	MEMBER(thinking)
+	MEMBER(signature)
+	MEMBER(cache_control)
+	MEMBER(is_error)
+	MEMBER(source)
+	MEMBER(title)
+	MEMBER(data)
+	MEMBER(tool_name)
+	MEMBER(citations)
+#undef MEMBER
+	return NULL;
+}
+
 void cn_chat__read_block(struct cn_json block, struct cn_chat_block *ret)
 {
-#define MEMBER(name)                                                             \
-	{                                                                        \
-		{#name, sizeof(#name) - 1}, offsetof(struct cn_chat_block, name) \
-	}
-	static const struct {
-		struct cn_view name;
-		size_t at;
-	} members[] = {
-	    MEMBER(type),      MEMBER(text),          MEMBER(id),
-	    MEMBER(name),      MEMBER(input),         MEMBER(tool_use_id),
-	    MEMBER(content),   MEMBER(is_error),      MEMBER(source),
-	    MEMBER(title),     MEMBER(cache_control), MEMBER(thinking),
-	    MEMBER(signature), MEMBER(data),          MEMBER(tool_name),
-	    MEMBER(citations),
-	};
-#undef MEMBER
-
 	*ret = (struct cn_chat_block){.whole = block};
-	for (struct cn_json_iter it = cn_json_iter(block); cn_json_next(&it);)
-		for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
-			if (cn_wire__says(it.key, members[i].name))
-				memcpy((char *)ret + members[i].at, &it.value,
-				       sizeof(it.value));
+	for (struct cn_json_iter it = cn_json_iter(block); cn_json_next(&it);) {
+		struct cn_json *at = place_of(ret, it.key);
+
+		if (at)
+			*at = it.value;
+	}
 }
 
 /* ---- parts ---- */

@@ -10,9 +10,8 @@
 
 #include "continuo/openai_chat.h"
 
-#define BORROWED_FROM                                                      \
-	2048 /* bytes; shorter ones are cheaper to copy than to keep apart \
-	      */
+#define SEALED_FROM   16384 /* bytes: then the buffer is emptied into the arena */
+#define BORROWED_FROM 2048  /* bytes; shorter ones are cheaper to copy than to keep */
 
 /* ---- bytes out ---- */
 
@@ -45,7 +44,7 @@ void cn_chat_out__add(struct cn_chat_encoder *e, struct cn_view raw)
 
 size_t cn_chat_out__bytes(const struct cn_chat_encoder *e)
 {
-	return e->out.b.n + e->out.borrowed;
+	return e->out.slices.bytes + e->out.b.n + e->out.borrowed;
 }
 
 void cn_chat_out__str(struct cn_chat_encoder *e, const char *s)
@@ -58,30 +57,41 @@ void cn_chat_out__key(struct cn_chat_encoder *e, const char *key)
 	cn_json_add_key(&e->out.b, key);
 }
 
-static void add_slice(struct cn_slices *s, struct cn_view v)
+static void add_slice(struct cn_chat_encoder *e, struct cn_view v)
 {
+	struct cn_chat_out *o = &e->out;
+
 	if (v.n == 0)
 		return;
-	s->v[s->n++] = v;
-	s->bytes += v.n;
+	o->slices.v = cn_chat__grow(e->arena, o->slices.v, o->slices.n, &o->slices_cap,
+	                            sizeof(*o->slices.v));
+	o->slices.v[o->slices.n++] = v;
+	o->slices.bytes += v.n;
 }
 
-static struct cn_slices slices_of(struct cn_chat_encoder *e)
+/* What was written so far goes into the arena, and the buffer begins anew. */
+static void seal(struct cn_chat_encoder *e)
 {
 	struct cn_chat_out *o = &e->out;
 	struct cn_view all = cn_arena_view(e->arena, cn_buf_view(&o->b));
-	struct cn_slices s = {
-	    .v = cn_arena_alloc(e->arena, (2 * o->n_cuts + 1) * sizeof(*s.v))};
 	size_t at = 0;
 
 	for (size_t i = 0; i < o->n_cuts; i++) {
-		add_slice(&s, cn_view(all.p + at, o->cuts[i].at - at));
-		add_slice(&s, o->cuts[i].with);
+		add_slice(e, cn_view(all.p + at, o->cuts[i].at - at));
+		add_slice(e, o->cuts[i].with);
 		at = o->cuts[i].at;
 	}
-	add_slice(&s, cn_view_from(all, at));
-	cn_buf_done(&o->b);
-	return s;
+	add_slice(e, cn_view_from(all, at));
+	o->n_cuts = o->borrowed = 0;
+	cn_buf_clear(&o->b);
+}
+
+void cn_chat_out__pause(struct cn_chat_encoder *e)
+{
+	/* A buffer that grew with the request would be copied and paged in again and again.
+	 */
+	if (e->out.b.n > SEALED_FROM)
+		seal(e);
 }
 
 /* ---- the client's members ---- */
@@ -189,23 +199,12 @@ static void write_rest(struct cn_chat_encoder *e)
 	write_stream(e);
 }
 
-/* Whether the conversation itself ends in the beginning of an answer. */
-static bool ends_in_answer(const struct cn_request *r)
-{
-	struct cn_json last = {{NULL, 0}, CN_JSON_NONE};
-
-	for (struct cn_json_iter it = cn_json_iter(r->messages); cn_json_next(&it);)
-		last = it.value;
-	return cn_json_is(cn_json_get(last, "role"), "assistant");
-}
-
 struct cn_slices cn_openai_chat_encode_request(struct cn_arena *a,
                                                const struct cn_request *r,
                                                const struct cn_edit *edit)
 {
 	struct cn_chat_encoder e = {.arena = a, .r = r, .edit = edit};
 
-	e.prefill = edit->append.n ? edit->prefill : ends_in_answer(r);
 	cn_chat_out__str(&e, "{");
 	cn_json_add_text(&e.out.b, "model", edit->model.n ? edit->model : r->model);
 	cn_chat__write_messages(&e);
@@ -213,5 +212,7 @@ struct cn_slices cn_openai_chat_encode_request(struct cn_arena *a,
 	write_limit(&e);
 	write_rest(&e);
 	cn_chat_out__str(&e, "}");
-	return slices_of(&e);
+	seal(&e);
+	cn_buf_done(&e.out.b);
+	return e.out.slices;
 }

@@ -13,7 +13,9 @@ struct cn_chat_out {
 	struct cn_buf b; /* owned */
 	struct cn_chat_cut *cuts;
 	size_t n_cuts, cuts_cap;
-	size_t borrowed; /* bytes of the cuts */
+	size_t borrowed;         /* bytes of the cuts */
+	struct cn_slices slices; /* what was written before */
+	size_t slices_cap;
 };
 
 /*
@@ -53,7 +55,8 @@ struct cn_chat_encoder {
 	const struct cn_request *r;
 	const struct cn_edit *edit;
 	struct cn_chat_out out;
-	bool prefill;     /* the last message is the beginning of the answer */
+	bool prefill;     /* the last message is the beginning of the answer; known once
+	                     all are written */
 	size_t n_written; /* messages */
 
 	/* The assistant's message that is coming together. */
@@ -91,6 +94,8 @@ void *cn_chat__grow(struct cn_arena *a, void *v, size_t n, size_t *cap, size_t s
 
 void cn_chat_out__add(struct cn_chat_encoder *e, struct cn_view raw);
 void cn_chat_out__str(struct cn_chat_encoder *e, const char *s);
+/* The next byte is a comma or a bracket of ours. */
+void cn_chat_out__pause(struct cn_chat_encoder *e);
 /* How many were written so far. */
 size_t cn_chat_out__bytes(const struct cn_chat_encoder *e);
 /* ,"key": or without the comma behind an opening brace. */

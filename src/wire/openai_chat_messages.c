@@ -17,8 +17,10 @@
 
 static void open_message(struct cn_chat_encoder *e, const char *role)
 {
-	if (e->n_written++)
+	if (e->n_written++) {
+		cn_chat_out__pause(e);
 		cn_chat_out__str(e, ",");
+	}
 	cn_chat_out__str(e, "{");
 	cn_json_add_text(&e->out.b, "role", cn_view_str(role));
 }
@@ -564,6 +566,8 @@ void cn_chat__write_messages(struct cn_chat_encoder *e)
 		     cn_json_next(&it);)
 			take_message(e, it.value);
 	}
+	/* The conversation itself may end in the beginning of an answer. */
+	e->prefill = e->edit->append.n ? e->edit->prefill : e->assistant;
 	end_assistant(e, true);
 	end_user(e);
 	/* Nothing but what cannot be said here: a conversation has a beginning. */

@@ -82,6 +82,7 @@ static size_t write_list(struct cn_chat_encoder *e)
 			cn_chat_out__key(e, "tools");
 			cn_chat_out__str(e, "[");
 		} else {
+			cn_chat_out__pause(e);
 			cn_chat_out__str(e, ",");
 		}
 		write_tool(e, &t);

@@ -1,7 +1,7 @@
 /*
- * What the bytes of a request cost before it is dispatched: checking and reading it, and
- * the estimate.  usage: body [ROUNDS].  No verdict: it prints the best of the rounds,
- * because everything else is the machine's.
+ * What the bytes of a request cost before it is dispatched: checking and reading it, the
+ * estimate, and its translation for a backend of another format.  usage: body [ROUNDS].  No
+ * verdict: it prints the best of the rounds, because everything else is the machine's.
  *
  * The bodies are made the way Claude Code's are (wire/claude-code-client.md 3): a long
  * system text, a dozen tools, then calls, results full of source text and signed thinking.
@@ -11,6 +11,7 @@
 
 #include "continuo/clock.h"
 #include "continuo/estimate.h"
+#include "continuo/openai_chat.h"
 
 #define SOURCE                                                                                       \
 	"   12\\tstatic int read_\\\"part\\\"(struct part *p, const char *name)\\n"                  \
@@ -84,7 +85,13 @@ static void make(struct cn_buf *b, size_t size)
 	    "128000,\"thinking\":{\"type\":\"adaptive\"},\"stream\":true}");
 }
 
-static uint64_t read_once(struct cn_view body, bool weigh)
+enum cost {
+	COST_READ,
+	COST_WEIGHED,
+	COST_TRANSLATED
+};
+
+static uint64_t read_once(struct cn_view body, enum cost cost)
 {
 	CN_AUTO(cn_arena) a = {0};
 	struct cn_estimate estimate = {0};
@@ -92,16 +99,20 @@ static uint64_t read_once(struct cn_view body, bool weigh)
 	struct cn_error err = {0};
 	struct cn_request r;
 
-	if (cn_request_read(&a, body, &(struct cn_caller_ids){0}, weigh ? &ear : NULL, &r,
-	                    &err)) {
+	if (cn_request_read(&a, body, &(struct cn_caller_ids){0},
+	                    cost == COST_READ ? NULL : &ear, &r, &err)) {
 		fprintf(stderr, "%s\n", err.message);
 		exit(1);
 	}
-	return weigh ? cn_estimate_tokens(&estimate, &r) : 0;
+	if (cost == COST_TRANSLATED)
+		(void)cn_openai_chat_encode_request(
+		    &a, &r, &(struct cn_edit){.images = true, .stream = true});
+	return cost == COST_READ ? 0 : cn_estimate_tokens(&estimate, &r);
 }
 
 /* The best of the rounds, in microseconds for one body. */
-static double best(struct cn_view body, unsigned rounds, bool weigh, uint64_t *rettokens)
+static double best(struct cn_view body, unsigned rounds, enum cost cost,
+                   uint64_t *rettokens)
 {
 	/* Small bodies are read many times between two looks at the clock. */
 	size_t times = 1 + 1000000 / body.n;
@@ -111,7 +122,7 @@ static double best(struct cn_view body, unsigned rounds, bool weigh, uint64_t *r
 		uint64_t from = cn_clock_us(), took;
 
 		for (size_t k = 0; k < times; k++)
-			*rettokens = read_once(body, weigh);
+			*rettokens = read_once(body, cost);
 		took = cn_clock_us() - from;
 		us = took < us ? took : us;
 	}
@@ -121,15 +132,16 @@ static double best(struct cn_view body, unsigned rounds, bool weigh, uint64_t *r
 static void bench(size_t size, unsigned rounds)
 {
 	CN_AUTO(cn_buf) body = {0};
-	double read_us, both_us;
+	double read_us, both_us, all_us;
 	uint64_t tokens;
 
 	make(&body, size);
-	read_us = best(cn_buf_view(&body), rounds, false, &tokens);
-	both_us = best(cn_buf_view(&body), rounds, true, &tokens);
-	printf("%8zu bytes: read %7.1f us, read and weighed %7.1f us, %5.0f MB/s (%llu "
-	       "tokens)\n",
-	       body.n, read_us, both_us, (double)body.n / both_us,
+	read_us = best(cn_buf_view(&body), rounds, COST_READ, &tokens);
+	both_us = best(cn_buf_view(&body), rounds, COST_WEIGHED, &tokens);
+	all_us = best(cn_buf_view(&body), rounds, COST_TRANSLATED, &tokens);
+	printf("%8zu bytes: read %7.1f us, read and weighed %7.1f us, %5.0f MB/s; "
+	       "translated %7.1f us more (%llu tokens)\n",
+	       body.n, read_us, both_us, (double)body.n / both_us, all_us - both_us,
 	       (unsigned long long)tokens);
 }
 

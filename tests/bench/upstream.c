@@ -3,9 +3,11 @@
  *
  *   upstream
  *
- * Prints {"json":PORT,"burst":PORT,"paced":PORT}: a message of 2 KB, a stream of 200 deltas
- * in one write, and a stream of 80 deltas 50 ms apart.  Ends with its standard input.  One
- * loop, one thread.  Bodies are read and dropped; nothing is checked.
+ * Prints {"json":PORT,…}: a message of 2 KB (json), a stream of 200 deltas in one write
+ * (burst), one of 80 deltas 50 ms apart (paced), one of 2000 in one write (long); and the
+ * message and the long stream in the Chat Completions format (chat_json, chat_long).  Ends
+ * with its standard input.  One loop, one thread.  Bodies are read and dropped; nothing is
+ * checked.
  */
 #include <llhttp.h>
 #include <stdio.h>
@@ -16,6 +18,7 @@
 #include "continuo/buf.h"
 
 #define BURST    200
+#define LONG     2000
 #define PACED    80
 #define PACE_MS  50
 #define TEXT     2000 /* bytes of the message's text */
@@ -25,8 +28,13 @@ enum kind {
 	CN_BENCH_JSON,
 	CN_BENCH_BURST,
 	CN_BENCH_PACED,
+	CN_BENCH_LONG,
+	CN_BENCH_CHAT_JSON,
+	CN_BENCH_CHAT_LONG,
 	CN_BENCH_KINDS
 };
+static const char *const names[] = {"json", "burst",     "paced",
+                                    "long", "chat_json", "chat_long"};
 
 struct door {
 	uv_tcp_t tcp;
@@ -55,10 +63,15 @@ static void add_chunk(struct cn_buf *b, const char *text)
 	cn_buf_printf(b, "%zx\r\n%s\r\n", strlen(text), text);
 }
 
-static void add_stream_head(struct cn_buf *b)
+static void add_head(struct cn_buf *b)
 {
 	cn_buf_add_str(b, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
 	                  "Transfer-Encoding: chunked\r\n\r\n");
+}
+
+static void add_stream_head(struct cn_buf *b)
+{
+	add_head(b);
 	add_chunk(b, "event: message_start\ndata: {\"type\":\"message_start\",\"message\":"
 	             "{\"id\":\"msg_bench\",\"type\":\"message\",\"role\":\"assistant\","
 	             "\"model\":\"bench\",\"content\":[],\"stop_reason\":null,"
@@ -69,23 +82,71 @@ static void add_stream_head(struct cn_buf *b)
 	          "\"index\":0,\"content_block\":{\"type\":\"text\",\"text\":\"\"}}\n\n");
 }
 
+static void add_text(struct cn_buf *b)
+{
+	for (int i = 0; i < TEXT; i++)
+		cn_buf_add_char(b, "abcde fghij klmno pqrst uvwxy "[i % 30]);
+}
+
+static void add_whole(struct cn_buf *b, const struct cn_buf *body)
+{
+	cn_buf_printf(b,
+	              "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+	              "Content-Length: %zu\r\n\r\n",
+	              body->n);
+	cn_buf_add_view(b, cn_buf_view(body));
+}
+
+static void add_burst(struct cn_buf *b, int n)
+{
+	add_stream_head(b);
+	for (int i = 0; i < n; i++)
+		cn_buf_add_view(b, cn_buf_view(&delta));
+	cn_buf_add_view(b, cn_buf_view(&ending));
+}
+
+/* The same in the other format. */
+static void make_chat(void)
+{
+	struct cn_buf *stream = &answers[CN_BENCH_CHAT_LONG];
+	CN_AUTO(cn_buf) body = {0};
+
+	cn_buf_add_str(&body,
+	               "{\"id\":\"chatcmpl-1\",\"object\":\"chat.completion\",\"model\":"
+	               "\"bench\",\"choices\":[{\"index\":0,\"message\":{\"role\":"
+	               "\"assistant\",\"content\":\"");
+	add_text(&body);
+	cn_buf_add_str(&body,
+	               "\"},\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":9,"
+	               "\"completion_tokens\":500,\"total_tokens\":509}}");
+	add_whole(&answers[CN_BENCH_CHAT_JSON], &body);
+	add_head(stream);
+#define CHUNK(delta, finish)                                                               \
+	"data: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"created\":1," \
+	"\"model\":\"bench\",\"choices\":[{\"index\":0,\"delta\":{" delta                  \
+	"},\"finish_reason\":" finish "}]}\n\n"
+	add_chunk(stream, CHUNK("\"role\":\"assistant\",\"content\":\"\"", "null"));
+	for (int i = 0; i < LONG; i++)
+		add_chunk(stream, CHUNK("\"content\":\"four words or so \"", "null"));
+	add_chunk(stream, CHUNK("", "\"stop\""));
+#undef CHUNK
+	add_chunk(stream, "data: {\"id\":\"chatcmpl-1\",\"choices\":[],\"usage\":{"
+	                  "\"prompt_tokens\":9,\"completion_tokens\":2000,\"total_tokens\":"
+	                  "2009}}\n\ndata: [DONE]\n\n");
+	cn_buf_add_str(stream, "0\r\n\r\n");
+}
+
 static void make_answers(void)
 {
-	struct cn_buf *json = &answers[CN_BENCH_JSON], *burst = &answers[CN_BENCH_BURST];
 	CN_AUTO(cn_buf) body = {0};
 
 	cn_buf_add_str(&body, "{\"id\":\"msg_bench\",\"type\":\"message\",\"role\":"
 	                      "\"assistant\",\"model\":\"bench\",\"content\":[{\"type\":"
 	                      "\"text\",\"text\":\"");
-	for (int i = 0; i < TEXT; i++)
-		cn_buf_add_char(&body, "abcde fghij klmno pqrst uvwxy "[i % 30]);
+	add_text(&body);
 	cn_buf_add_str(&body, "\"}],\"stop_reason\":\"end_turn\",\"stop_sequence\":null,"
 	                      "\"usage\":{\"input_tokens\":9,\"output_tokens\":500}}");
-	cn_buf_printf(json,
-	              "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
-	              "Content-Length: %zu\r\n\r\n",
-	              body.n);
-	cn_buf_add_view(json, cn_buf_view(&body));
+	add_whole(&answers[CN_BENCH_JSON], &body);
 	add_chunk(&delta, "event: content_block_delta\ndata: {\"type\":"
 	                  "\"content_block_delta\",\"index\":0,\"delta\":{\"type\":"
 	                  "\"text_delta\",\"text\":\"four words or so \"}}\n\n");
@@ -97,11 +158,10 @@ static void make_answers(void)
 	          "\"usage\":{\"output_tokens\":200}}\n\n");
 	add_chunk(&ending, "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n");
 	cn_buf_add_str(&ending, "0\r\n\r\n");
-	add_stream_head(burst);
-	for (int i = 0; i < BURST; i++)
-		cn_buf_add_view(burst, cn_buf_view(&delta));
-	cn_buf_add_view(burst, cn_buf_view(&ending));
+	add_burst(&answers[CN_BENCH_BURST], BURST);
+	add_burst(&answers[CN_BENCH_LONG], LONG);
 	add_stream_head(&answers[CN_BENCH_PACED]);
+	make_chat();
 }
 
 /* ---- a connection ---- */
@@ -244,8 +304,9 @@ int main(void)
 	uv_pipe_init(&loop, &stdin_pipe, 0);
 	uv_pipe_open(&stdin_pipe, STDIN_FILENO);
 	uv_read_start((uv_stream_t *)&stdin_pipe, on_alloc, on_input);
-	printf("{\"json\":%u,\"burst\":%u,\"paced\":%u}\n", doors[CN_BENCH_JSON].port,
-	       doors[CN_BENCH_BURST].port, doors[CN_BENCH_PACED].port);
+	for (int i = 0; i < CN_BENCH_KINDS; i++)
+		printf("%s\"%s\":%u", i ? "," : "{", names[i], doors[i].port);
+	printf("}\n");
 	fflush(stdout);
 	uv_run(&loop, UV_RUN_DEFAULT);
 	return 0; /* the kernel closes what is left */
