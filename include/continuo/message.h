@@ -61,6 +61,9 @@ struct cn_request {
 	bool provider_state; /* names state held by one provider: container, thread, file
 	                        ids */
 	bool images;
+	/* In what was not answered yet: what the model is to look at now.  Documents: other
+	 * than text. */
+	bool new_images, new_documents;
 	enum cn_caller caller;
 	/* x-claude-code-session-id, else of metadata.user_id; else empty: app/reading.c
 	 * names it after the first message. */

@@ -36,8 +36,10 @@ struct cn_plan {
 	size_t n;
 	struct cn_skip *skipped; /* in arena */
 	size_t n_skipped;
-	bool all_skipped_for_size; /* every model was skipped for window or body size */
-	uint64_t largest_window;   /* of the chain, tokens; 0: none known */
+	/* None is left, and one would be but for the window or the body's size. */
+	bool too_large;
+	/* Tokens, of the chain; too_large: of those models only.  0: none known. */
+	uint64_t largest_window;
 	bool resuming; /* of an answer that broke off: others are tried before the same one
 	                */
 	bool once;     /* the provider runs tools: no second try once a request was sent */

@@ -26,6 +26,11 @@ struct cn_attempt_record {
 	uint64_t assumed_input, assumed_output;
 };
 
+/* A model that was left out of the plan, and why. */
+struct cn_skip_record {
+	struct cn_view backend, model, reason;
+};
+
 /*
  * Which model wrote which piece of the answer (the ledger, as it stood at the end).  A text
  * that another attempt went on with has several of the same index, in order.
@@ -68,6 +73,8 @@ struct cn_turn_record {
 	size_t n_attempts;
 	struct cn_block_record *blocks;
 	size_t n_blocks;
+	struct cn_skip_record *skipped;
+	size_t n_skipped;
 };
 
 /* One JSON object. */

@@ -145,6 +145,19 @@ static bool add_answer(struct cn_turn *t, struct cn_batch *batch, struct cn_turn
 	return true;
 }
 
+static void add_skipped(struct cn_turn *t, struct cn_turn_record *r)
+{
+	const struct cn_plan *p = &t->plan;
+
+	r->n_skipped = p->n_skipped;
+	r->skipped = cn_arena_zalloc(&t->arena, (p->n_skipped + 1) * sizeof(*r->skipped));
+	for (size_t i = 0; i < p->n_skipped; i++)
+		r->skipped[i] = (struct cn_skip_record){
+		    .backend = cn_view_str(p->skipped[i].model->backend->name),
+		    .model = cn_view_str(p->skipped[i].model->name),
+		    .reason = cn_view_str(p->skipped[i].reason)};
+}
+
 /* How the turn ended, in the record's words. */
 static struct cn_view ending_of(const struct cn_turn *t)
 {
@@ -236,6 +249,7 @@ static void submit(struct cn_turn *t)
 	r.prefix_node = job->prefix;
 	r.request_node = job->last;
 	add_blocks(t, &r);
+	add_skipped(t, &r);
 	(void)add_answer(t, batch,
 	                 &r); /* a turn without an answer is a record all the same */
 	cn_turn__note_provenance(t, batch);

@@ -14,6 +14,8 @@
 /* What a translated request takes at most, as times the client's: its short strings are
  * copied, some of them escaped once more, and each block has a record beside it. */
 #define CN_SENT_TIMES 4
+#define CN_ROOM_FAIR  8192 /* tokens: most answers are shorter */
+#define CN_ROOM_LEAST 1024
 
 const char *cn_turn__name(struct cn_turn *t, const struct cn_candidate *c)
 {
@@ -43,6 +45,27 @@ static uint64_t smaller(uint64_t a, uint64_t b)
 	return b && b < a ? b : a;
 }
 
+/*
+ * What the prompt leaves of the window for an answer; 0: not known, or too little to say.
+ * Estimates may be a quarter too high: where that would leave next to nothing it is
+ * assumed.
+ */
+static uint64_t room_of(const struct cn_turn *t, uint64_t learned_window)
+{
+	uint64_t window = t->candidate->model->context;
+	uint64_t prompt = t->req.estimate + cn_splice_spent(t->splice);
+	uint64_t most, room;
+
+	if (learned_window && (!window || learned_window < window))
+		window = learned_window;
+	room = window > prompt ? window - prompt : 0;
+	prompt -= prompt / 5;
+	most = window > prompt ? window - prompt : 0;
+	if (room < CN_ROOM_FAIR)
+		room = most < CN_ROOM_FAIR ? most : CN_ROOM_FAIR;
+	return room < CN_ROOM_LEAST ? 0 : room;
+}
+
 /* What this model may write at most; 0: as the client said. */
 static uint64_t output_limit(const struct cn_turn *t)
 {
@@ -57,9 +80,10 @@ static uint64_t output_limit(const struct cn_turn *t)
 	n = smaller(n, route ? route->max_tokens : 0);
 	n = smaller(n, t->candidate->model->max_output);
 	n = smaller(n, learned.ceiling);
+	/* The backend's own word on what fits is better than ours. */
 	if (t->repair.repair == CN_REPAIR_MAX_TOKENS)
-		n = smaller(n, t->repair.limit);
-	return n;
+		return smaller(n, t->repair.limit);
+	return smaller(n, room_of(t, learned.window));
 }
 
 /* A thinking budget has to leave room for an answer; backends refuse it otherwise. */

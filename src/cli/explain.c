@@ -152,6 +152,7 @@ static int request_of(struct subject *s, const char *path, struct cn_error *rete
 		r->n_tools = o->tools;
 	r->thinking = r->thinking || o->thinking;
 	r->images = r->images || o->images;
+	r->new_images = r->new_images || o->images;
 	return o->caller ? caller_of(o->caller, &r->caller, reterr) : 0;
 }
 

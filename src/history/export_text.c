@@ -316,6 +316,17 @@ static void add_attempt(const struct cn_page_out *o, const struct cn_attempt_rec
 	cn_buf_add_char(b, '\n');
 }
 
+static void add_skip(const struct cn_page_out *o, const struct cn_skip_record *skip)
+{
+	cn_buf_add_str(o->b, o->markdown ? "- " : "    ");
+	add_clean(o->b, skip->backend, "");
+	cn_buf_add_char(o->b, '/');
+	add_clean(o->b, skip->model, "");
+	cn_buf_add_str(o->b, ": left out, ");
+	add_clean(o->b, skip->reason, "");
+	cn_buf_add_char(o->b, '\n');
+}
+
 static void add_figure(struct cn_buf *b, bool has, uint64_t n, const char *what)
 {
 	if (has)
@@ -354,9 +365,11 @@ static void add_answer(const struct cn_page_out *o, const struct cn_export_step 
 	add_clean(o->b, t->used, "");
 	add_outcome(o, t);
 	end_head(o);
+	for (size_t i = 0; i < t->n_skipped; i++)
+		add_skip(o, &t->skipped[i]);
 	for (size_t i = 0; failed && i < t->n_attempts; i++)
 		add_attempt(o, &t->attempts[i]);
-	if (failed && o->markdown)
+	if ((failed || t->n_skipped) && o->markdown)
 		cn_buf_add_char(o->b, '\n');
 	if (step->answer)
 		add_content(o, step->answer, t);

@@ -78,6 +78,14 @@ static const struct cn_record_field block_fields[] = {
 #undef STRUCT
 };
 
+static const struct cn_record_field skip_fields[] = {
+#define STRUCT struct cn_skip_record
+    {"backend", CN_RECORD_TEXT, AT(backend)},
+    {"model", CN_RECORD_TEXT, AT(model)},
+    {"reason", CN_RECORD_TEXT, AT(reason)},
+#undef STRUCT
+};
+
 static const struct cn_record_field turn_fields[] = {
 #define STRUCT struct cn_turn_record
     {"request_id", CN_RECORD_TEXT, AT(request_id)},
@@ -125,6 +133,8 @@ static const struct cn_record_list lists[] = {
      offsetof(struct cn_turn_record, n_attempts)},
     {"blocks", block_fields, CN_COUNT(block_fields), sizeof(struct cn_block_record),
      offsetof(struct cn_turn_record, blocks), offsetof(struct cn_turn_record, n_blocks)},
+    {"skipped", skip_fields, CN_COUNT(skip_fields), sizeof(struct cn_skip_record),
+     offsetof(struct cn_turn_record, skipped), offsetof(struct cn_turn_record, n_skipped)},
 };
 
 /* ---- writing ---- */

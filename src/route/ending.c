@@ -399,7 +399,7 @@ static struct cn_ending unfit(struct cn_arena *a, const struct cn_ending_input *
 	struct cn_ending e;
 	const struct cn_plan *p = in->plan;
 
-	if (p->all_skipped_for_size) {
+	if (p->too_large) {
 		for (size_t i = 0; i < p->n_skipped; i++) {
 			if (strcmp(p->skipped[i].reason, "window too small") == 0)
 				return too_long(a, in, s);

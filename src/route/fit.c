@@ -17,27 +17,45 @@ uint64_t cn_fit__window(const struct cn_model *m, const struct cn_health *h)
 	           : m->context;
 }
 
-const char *cn_fit__reason(const struct cn_model *m, const struct cn_request *r,
-                           uint64_t window, bool within_error, bool *retsize)
+/* What the model lacks, however short the request were. */
+static const char *lacks(const struct cn_model *m, const struct cn_request *r)
 {
-	uint64_t estimate = r->estimate;
+	bool translates = m->backend->wire != CN_WIRE_ANTHROPIC;
 
-	*retsize = true;
-	/* Estimates are rather above than below the truth; as a last resort that counts. */
-	if (within_error)
-		estimate -= estimate / (CN_ESTIMATE_EXCESS + 1);
-	if (window && estimate > window)
-		return "window too small";
-	if (m->max_body && r->body.n > m->max_body)
-		return "body too large";
-	*retsize = false;
-	if (r->images && !m->images)
+	/* Pictures that were talked about already: a note stands in for them where the
+	 * request is written anew. */
+	if (!m->images && (translates ? r->new_images : r->images))
 		return "takes no images";
+	if (r->new_documents && translates && !(m->quirks & cn_quirk_bit(CN_QUIRK_FILES)))
+		return "takes no documents";
 	if (r->n_tools > 0 && m->tools == 0)
 		return "takes no tools";
 	if (r->n_tools > m->tools)
 		return "takes fewer tools";
 	if (r->server_tools && !m->server_tools)
 		return "does not run the provider's own tools";
+	return NULL;
+}
+
+const char *cn_fit__reason(const struct cn_model *m, const struct cn_request *r,
+                           uint64_t window, bool within_error, bool *retsize)
+{
+	const char *why = lacks(m, r);
+	uint64_t estimate = r->estimate;
+
+	*retsize = false;
+	if (why)
+		return why;
+	*retsize = true;
+	/* Estimates are rather above than below the truth; as a last resort that counts. */
+	if (within_error)
+		estimate -= estimate / (CN_ESTIMATE_EXCESS + 1);
+	/* Some room for an answer; how much more is asked for follows from the window. */
+	estimate += r->max_tokens < CN_FIT_MIN_TOKENS ? r->max_tokens : CN_FIT_MIN_TOKENS;
+	if (window && estimate > window)
+		return "window too small";
+	if (m->max_body && r->body.n > m->max_body)
+		return "body too large";
+	*retsize = false;
 	return NULL;
 }

@@ -274,7 +274,7 @@ static struct cn_next none(const struct quest *q)
 
 	if (q->n_tried)
 		next.because = q->tried[q->n_tried - 1].class;
-	else if (q->plan->all_skipped_for_size)
+	else if (q->plan->too_large)
 		next.because = CN_CLASS_CONTEXT_OVERFLOW;
 	add_holds(q, &next);
 	return next;

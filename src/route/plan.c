@@ -65,7 +65,7 @@ static void fill(struct cn_arena *a, struct cn_plan *p,
 	bool bound = r->server_tools || r->provider_state;
 
 	p->n = p->n_skipped = 0;
-	p->all_skipped_for_size = p->chain->n_models > 0;
+	p->too_large = false;
 	for (size_t i = 0; i < p->chain->n_models; i++) {
 		const struct cn_model *m = models[i];
 		bool size;
@@ -79,14 +79,32 @@ static void fill(struct cn_arena *a, struct cn_plan *p,
 		}
 		if (why) {
 			add_skip(p, m, why);
-			p->all_skipped_for_size = p->all_skipped_for_size && size;
+			p->too_large = p->too_large || size;
 			continue;
 		}
 		if (bound && !only)
 			only = m->backend;
-		p->all_skipped_for_size = false;
 		add_model(a, p, m, h, order->turn_number);
 	}
+	p->too_large = p->too_large && p->n == 0;
+}
+
+/* Of the models that a shorter request would fit, the largest: what to be shorter than. */
+static uint64_t window_to_meet(const struct cn_plan *p,
+                               const struct cn_model *const *models,
+                               const struct cn_request *r, const struct cn_health *h)
+{
+	uint64_t most = 0;
+	bool size;
+
+	for (size_t i = 0; i < p->chain->n_models; i++) {
+		uint64_t window = cn_fit__window(models[i], h);
+
+		(void)cn_fit__reason(models[i], r, window, true, &size);
+		if (size && window > most)
+			most = window;
+	}
+	return most;
 }
 
 /* Eight parameters: the header's contract, each of its own type. */
@@ -122,10 +140,12 @@ int cn_plan_make(struct cn_arena *a, const struct cn_policy *p,
 	plan.skipped = cn_arena_alloc(a, (chain->n_models + 1) * sizeof(*plan.skipped));
 	fill(a, &plan, models, in, h, &order);
 	/* Rather ask a model that the estimate rules out by little than nobody. */
-	if (plan.all_skipped_for_size) {
+	if (plan.too_large) {
 		order.within_error = true;
 		fill(a, &plan, models, in, h, &order);
 	}
+	if (plan.too_large)
+		plan.largest_window = window_to_meet(&plan, models, in->request, h);
 	*ret = plan;
 	return 0;
 }

@@ -18,6 +18,8 @@ enum kind {
 	CN_IS_THINKING,
 	CN_IS_CALL,
 	CN_IS_RESULT,
+	CN_IS_DOCUMENT,
+	CN_IS_BYTES, /* a source of something else than text */
 	CN_IS_STATE, /* names what one provider holds */
 };
 
@@ -32,7 +34,8 @@ struct pass {
 	struct cn_arena *arena; /* borrowed */
 	struct cn_request *r;   /* borrowed */
 	size_t members_cap, thoughts_cap, calls_cap;
-	bool too_many; /* thoughts or calls */
+	bool too_many;        /* thoughts or calls */
+	bool image, document; /* stood in the message being read */
 };
 
 /* Room for one more in an array of the arena, whose elements have that size. */
@@ -62,6 +65,10 @@ static enum kind kind_of(struct cn_json type)
 		return CN_IS_RESULT;
 	if (cn_wire__is(type, CN_VIEW("image")))
 		return CN_IS_IMAGE;
+	if (cn_wire__is(type, CN_VIEW("document")))
+		return CN_IS_DOCUMENT;
+	if (cn_wire__is(type, CN_VIEW("base64")) || cn_wire__is(type, CN_VIEW("url")))
+		return CN_IS_BYTES;
 	if (cn_wire__is(type, CN_VIEW("file")) ||
 	    cn_wire__is(type, CN_VIEW("container_upload")))
 		return CN_IS_STATE;
@@ -75,6 +82,7 @@ static struct block walk_block(struct pass *g)
 {
 	struct cn_wire__walk *w = &g->w;
 	struct block block = {.kind = CN_IS_OTHER};
+	enum kind source = CN_IS_OTHER;
 	struct cn_view key;
 	struct cn_json v;
 
@@ -83,7 +91,7 @@ static struct block walk_block(struct pass *g)
 		if (*w->p == '[' && cn_wire__says(key, CN_VIEW("content")))
 			walk_content(g, false);
 		else if (*w->p == '{' && cn_wire__says(key, CN_VIEW("source")))
-			(void)walk_block(g);
+			source = walk_block(g).kind;
 		else if (!cn_wire__value(w, &v))
 			break;
 		else if (cn_wire__says(key, CN_VIEW("type")))
@@ -93,7 +101,8 @@ static struct block walk_block(struct pass *g)
 		else if (cn_wire__says(key, CN_VIEW("tool_use_id")))
 			block.tool_use_id = v;
 	}
-	g->r->images |= block.kind == CN_IS_IMAGE;
+	g->image |= block.kind == CN_IS_IMAGE;
+	g->document |= block.kind == CN_IS_DOCUMENT && source == CN_IS_BYTES;
 	g->r->provider_state |= block.kind == CN_IS_STATE;
 	return block;
 }
@@ -141,6 +150,8 @@ static void note_block(struct pass *g, const struct block *block, struct cn_view
 		return;
 	case CN_IS_OTHER:
 	case CN_IS_IMAGE:
+	case CN_IS_DOCUMENT:
+	case CN_IS_BYTES:
 	case CN_IS_STATE:
 		return;
 	}
@@ -177,6 +188,7 @@ static void walk_message(struct pass *g)
 	bool assistant = false;
 	struct cn_json v;
 
+	g->image = g->document = false;
 	(void)cn_wire__enter(w);
 	while (cn_wire__next(w, &key)) {
 		bool is_content = cn_wire__says(key, CN_VIEW("content"));
@@ -194,6 +206,10 @@ static void walk_message(struct pass *g)
 			assistant = cn_wire__is(v, CN_VIEW("assistant"));
 		}
 	}
+	r->images |= g->image;
+	/* What was there before an answer is no question any more. */
+	r->new_images = !assistant && (r->new_images || g->image);
+	r->new_documents = !assistant && (r->new_documents || g->document);
 	if (!assistant)
 		r->n_thoughts = first;
 	for (size_t i = first; i < r->n_thoughts; i++) {
@@ -291,6 +307,8 @@ static struct cn_json walk_member(struct pass *g, struct cn_view key,
 		/* Of several the last one counts. */
 		if (parts[i].part == CN_PART_MESSAGES)
 			g->r->n_thoughts = g->r->n_calls = g->r->n_messages = 0;
+		if (parts[i].part == CN_PART_MESSAGES)
+			g->r->new_images = g->r->new_documents = false;
 		if (parts[i].part == CN_PART_TOOLS)
 			g->r->n_tools = g->r->n_server_tools = 0;
 		g->w.ear = ear;

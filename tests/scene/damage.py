@@ -185,5 +185,4 @@ def d0006_figures_that_are_none(home):
     p.stop()
 
 
-if __name__ == '__main__':
-    sys.exit(harness.main())
+sys.exit(harness.main())

@@ -109,6 +109,51 @@ static void content_is_known_by_its_place(void **state)
 	}
 }
 
+/* What was answered already is no question any more. */
+static void what_is_new_is_behind_the_last_answer(void **state)
+{
+#define ROLE(role, content) "{\"role\":\"" role "\",\"content\":[" content "]}"
+#define PICTURE             "{\"type\":\"image\",\"source\":{\"type\":\"base64\",\"data\":\"x\"}}"
+#define PDF                 "{\"source\":{\"type\":\"base64\",\"data\":\"x\"},\"type\":\"document\"}"
+#define NOTES               "{\"type\":\"document\",\"source\":{\"type\":\"text\",\"data\":\"x\"}}"
+#define RESULT(content)     "{\"type\":\"tool_result\",\"content\":[" content "]}"
+#define SAID                "{\"type\":\"text\",\"text\":\"x\"}"
+	static const struct {
+		const char *messages;
+		bool images, new_images, new_documents;
+	} cases[] = {
+	    {ROLE("user", PICTURE), true, true, false},
+	    {ROLE("user", PDF), false, false, true},
+	    {ROLE("user", NOTES), false, false, false},
+	    {ROLE("user", RESULT(PICTURE "," PDF)), true, true, true},
+	    {ROLE("user", PICTURE "," PDF) "," ROLE("assistant", SAID), true, false, false},
+	    {ROLE("user", PICTURE) "," ROLE("assistant", SAID) "," ROLE("user", SAID), true,
+	     false, false},
+	    {ROLE("user", PICTURE) "," ROLE("system", SAID) "," ROLE("user", SAID), true,
+	     true, false},
+	    {ROLE("user", SAID) "," ROLE("assistant", SAID) "," ROLE("user",
+	                                                             RESULT(PICTURE)),
+	     true, true, false},
+	    {"{\"content\":[" PICTURE "],\"role\":\"user\"}", true, true, false},
+	    {"{\"content\":[" PICTURE "],\"role\":\"assistant\"}", true, false, false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		CN_AUTO(cn_arena) a = {0};
+		CN_AUTO(cn_buf) body = {0};
+		struct cn_request r;
+
+		cn_buf_printf(&body, "{\"model\":\"m\",\"messages\":[%s]}",
+		              cases[i].messages);
+		r = read_ok(&a, cn_buf_cstr(&body), NULL);
+		if (r.images != cases[i].images || r.new_images != cases[i].new_images ||
+		    r.new_documents != cases[i].new_documents)
+			fail_msg("%s: images %d, new %d, documents %d", cases[i].messages,
+			         r.images, r.new_images, r.new_documents);
+	}
+}
+
 static void thoughts_are_the_assistants(void **state)
 {
 	CN_AUTO(cn_arena) a = {0};
@@ -368,6 +413,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(facts_are_read),
 	    cmocka_unit_test(content_is_known_by_its_place),
+	    cmocka_unit_test(what_is_new_is_behind_the_last_answer),
 	    cmocka_unit_test(thoughts_are_the_assistants),
 	    cmocka_unit_test(calls_of_ours_are_noted),
 	    cmocka_unit_test(an_ear_hears_what_models_read),

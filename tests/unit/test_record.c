@@ -10,7 +10,8 @@
 #include "continuo/record.h"
 
 static struct cn_turn_record full(struct cn_attempt_record *attempts,
-                                  struct cn_block_record *blocks)
+                                  struct cn_block_record *blocks,
+                                  struct cn_skip_record *skipped)
 {
 	attempts[0] = (struct cn_attempt_record){
 	    .backend = CN_VIEW("anthropic"),
@@ -39,6 +40,9 @@ static struct cn_turn_record full(struct cn_attempt_record *attempts,
 	    .original_id = CN_VIEW("call_1"),
 	    .whole = true,
 	};
+	skipped[0] = (struct cn_skip_record){.backend = CN_VIEW("local"),
+	                                     .model = CN_VIEW("qwen"),
+	                                     .reason = CN_VIEW("takes no images")};
 	return (struct cn_turn_record){
 	    .request_id = CN_VIEW("req_1"),
 	    .owner = CN_VIEW("anna"),
@@ -70,6 +74,8 @@ static struct cn_turn_record full(struct cn_attempt_record *attempts,
 	    .n_attempts = 2,
 	    .blocks = blocks,
 	    .n_blocks = 1,
+	    .skipped = skipped,
+	    .n_skipped = 1,
 	};
 }
 
@@ -77,7 +83,8 @@ static void a_record_comes_back_as_it_was(void **state)
 {
 	struct cn_attempt_record attempts[2];
 	struct cn_block_record blocks[1];
-	struct cn_turn_record in = full(attempts, blocks), out;
+	struct cn_skip_record skipped[1];
+	struct cn_turn_record in = full(attempts, blocks, skipped), out;
 	CN_AUTO(cn_arena) a = {0};
 	CN_AUTO(cn_buf) one = {0};
 	CN_AUTO(cn_buf) two = {0};
@@ -105,6 +112,9 @@ static void a_record_comes_back_as_it_was(void **state)
 	/* Told to be 0 is not the same as not told. */
 	assert_true(out.attempts[0].usage.has_input && !out.attempts[0].usage.has_output);
 	assert_false(out.attempts[1].usage.has_input);
+	assert_int_equal(1, out.n_skipped);
+	assert_true(cn_view_eq(in.skipped[0].reason, out.skipped[0].reason));
+	assert_true(cn_view_eq(in.attempts[0].finding, out.attempts[0].finding));
 	assert_int_equal(1, out.n_blocks);
 	assert_true(out.blocks[0].whole);
 	assert_true(cn_view_is(out.blocks[0].original_id, "call_1"));

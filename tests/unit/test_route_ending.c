@@ -657,7 +657,7 @@ static void s5_plans_without_candidates(void **state)
 	                       .candidates = candidates,
 	                       .skipped = &skip,
 	                       .n_skipped = 1,
-	                       .all_skipped_for_size = true,
+	                       .too_large = true,
 	                       .largest_window = 200000};
 
 	(void)state;
@@ -665,7 +665,7 @@ static void s5_plans_without_candidates(void **state)
 	skip.reason = "body too large";
 	check(&too_large, &plan);
 	skip.reason = "takes no images";
-	plan.all_skipped_for_size = false;
+	plan.too_large = false;
 	check(&unfit, &plan);
 }
 

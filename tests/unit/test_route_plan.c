@@ -153,7 +153,21 @@ static void models_that_do_not_fit_are_skipped_with_a_reason(void **state)
 	    {{.estimate = 200000}, "big:k1 far:o own:none", NULL, false},
 	    {{.estimate = 200001}, "far:o own:none", "window too small", false},
 	    {{.body = {NULL, 2001}}, "big:k1 own:none", "body too large", false},
+	    /* Some room for an answer, but not all that was asked for. */
+	    {{.estimate = 198976, .max_tokens = 32000},
+	     "big:k1 far:o own:none",
+	     NULL,
+	     false},
+	    {{.estimate = 198977, .max_tokens = 32000},
+	     "far:o own:none",
+	     "window too small",
+	     false},
+	    {{.estimate = 199999, .max_tokens = 1}, "big:k1 far:o own:none", NULL, false},
 	    {{.images = true}, "big:k1", "takes no images", false},
+	    {{.images = true, .new_images = true}, "big:k1", "takes no images", false},
+	    {{.new_documents = true}, "big:k1 far:o own:none", NULL, false},
+	    /* What a model lacks is said before what the request is too large for. */
+	    {{.images = true, .estimate = 1000001}, "", "window too small", true},
 	    {{.n_tools = 128}, "big:k1 far:o", "takes no tools", false},
 	    {{.n_tools = 129}, "big:k1", "takes fewer tools", false},
 	    {{.thinking = true}, "big:k1 far:o own:none", NULL, false},
@@ -183,7 +197,8 @@ static void models_that_do_not_fit_are_skipped_with_a_reason(void **state)
 			fail_msg("row %zu: '%s' (%s), not '%s' (%s)", i, plan_text(f),
 			         reason ? reason : "", rows[i].plan,
 			         rows[i].reason ? rows[i].reason : "");
-		assert_int_equal(f->plan.largest_window, 1000000);
+		assert_int_equal(f->plan.largest_window, rows[i].size ? 200000 : 1000000);
+		assert_int_equal(f->plan.too_large, rows[i].size);
 		assert_int_equal(f->plan.once, rows[i].r.server_tools);
 	}
 }
@@ -197,18 +212,76 @@ static void an_estimate_alone_does_not_refuse_a_request(void **state)
 	f->request.estimate = 240000;
 	make_plan(f, 0);
 	assert_string_equal(plan_text(f), "big:k1");
-	assert_false(f->plan.all_skipped_for_size);
+	assert_false(f->plan.too_large);
 	f->request.estimate = 260000;
 	make_plan(f, 0);
 	assert_int_equal(f->plan.n, 0);
 	assert_int_equal(f->plan.n_skipped, 2);
-	assert_true(f->plan.all_skipped_for_size);
+	assert_true(f->plan.too_large);
 	assert_int_equal(f->plan.largest_window, 200000);
+	/* One would take it if it were shorter: that can be helped. */
 	use_chain(&own, &mid, NULL);
 	f->request.n_tools = 1;
 	make_plan(f, 0);
 	assert_int_equal(f->plan.n, 0);
-	assert_false(f->plan.all_skipped_for_size);
+	assert_true(f->plan.too_large);
+	assert_int_equal(f->plan.largest_window, 100000);
+	/* One that would not take it anyway says nothing of size. */
+	use_chain(&own, NULL, NULL);
+	make_plan(f, 0);
+	assert_int_equal(f->plan.n, 0);
+	assert_false(f->plan.too_large);
+	assert_string_equal(f->plan.skipped[0].reason, "takes no tools");
+}
+
+/* A request that is written anew can have notes where pictures were; but not in place of
+ * what the model is to look at now. */
+static void pictures_of_before_do_not_matter_in_translation(void **state)
+{
+	static const struct {
+		struct cn_request r;
+		uint64_t quirks;
+		const char *reason;
+	} rows[] = {
+	    {{.images = true}, 0, NULL},
+	    {{.images = true, .new_images = true}, 0, "takes no images"},
+	    {{.new_documents = true}, 0, "takes no documents"},
+	    {{.new_documents = true}, UINT64_C(1) << CN_QUIRK_FILES, NULL},
+	};
+	struct cn_backend chat = local;
+	struct cn_model plain = own;
+	struct fixture *f = *state;
+
+	chat.wire = CN_WIRE_OPENAI_CHAT;
+	plain.backend = &chat;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		use_chain(&plain, NULL, NULL);
+		plain.quirks = rows[i].quirks;
+		f->request = rows[i].r;
+		make_plan(f, 0);
+		assert_int_equal(f->plan.n, rows[i].reason ? 0 : 1);
+		if (rows[i].reason)
+			assert_string_equal(f->plan.skipped[0].reason, rows[i].reason);
+	}
+}
+
+/* What a model said of itself when it refused counts as the policy's figure does. */
+static void a_learned_window_skips_too(void **state)
+{
+	struct cn_candidate c = {&own, &no_key};
+	struct cn_outcome o = {.class = CN_CLASS_CONTEXT_OVERFLOW, .window = 8192};
+	struct fixture *f = *state;
+
+	use_chain(&own, NULL, NULL);
+	f->request.estimate = 20000;
+	make_plan(f, 0);
+	assert_int_equal(f->plan.n, 1);
+	(void)cn_health_report(f->h, &c, &o, f->now);
+	make_plan(f, 0);
+	assert_int_equal(f->plan.n, 0);
+	assert_true(f->plan.too_large);
+	assert_int_equal(f->plan.largest_window, 8192);
+	assert_string_equal(f->plan.skipped[0].reason, "window too small");
 }
 
 static void a_used_up_budget_leaves_the_first_models_out(void **state)
@@ -285,6 +358,8 @@ int main(void)
 	    T(a_routes_own_models_and_fallback_are_used),
 	    T(models_that_do_not_fit_are_skipped_with_a_reason),
 	    T(a_used_up_budget_leaves_the_first_models_out),
+	    T(pictures_of_before_do_not_matter_in_translation),
+	    T(a_learned_window_skips_too),
 	    T(an_estimate_alone_does_not_refuse_a_request),
 	    T(keys_stand_in_the_order_of_rotate),
 	};
