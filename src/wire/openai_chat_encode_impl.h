@@ -55,9 +55,11 @@ struct cn_chat_encoder {
 	const struct cn_request *r;
 	const struct cn_edit *edit;
 	struct cn_chat_out out;
-	bool prefill;     /* the last message is the beginning of the answer; known once
-	                     all are written */
-	size_t n_written; /* messages */
+	bool prefill;      /* the last message is the beginning of the answer; known once
+	                      all are written */
+	size_t n_written;  /* messages */
+	bool begun;        /* the user has spoken */
+	bool of_assistant; /* the last one written */
 
 	/* The assistant's message that is coming together. */
 	struct cn_chat_parts says;

@@ -17,12 +17,21 @@
 
 static void open_message(struct cn_chat_encoder *e, const char *role)
 {
+	e->of_assistant = strcmp(role, "assistant") == 0;
 	if (e->n_written++) {
 		cn_chat_out__pause(e);
 		cn_chat_out__str(e, ",");
 	}
 	cn_chat_out__str(e, "{");
 	cn_json_add_text(&e->out.b, "role", cn_view_str(role));
+}
+
+static void write_user_text(struct cn_chat_encoder *e, struct cn_view text)
+{
+	e->begun = true;
+	open_message(e, "user");
+	cn_json_add_text(&e->out.b, "content", text);
+	cn_chat_out__str(e, "}");
 }
 
 static bool has_bytes(const struct cn_chat_parts *list)
@@ -200,6 +209,9 @@ static void end_assistant(struct cn_chat_encoder *e, bool is_last)
 
 	if (!e->assistant)
 		return;
+	/* The user speaks first, also where the client left that out. */
+	if (!e->begun)
+		write_user_text(e, CN_VIEW("(no content)"));
 	open_message(e, "assistant");
 	if (has_bytes(&e->says))
 		cn_chat__write_content(e, &e->says, NULL, "");
@@ -360,6 +372,7 @@ static void end_user(struct cn_chat_encoder *e)
 			cn_json_add_text(&e->out.b, "content", CN_VIEW("Go on."));
 			cn_chat_out__str(e, "}");
 		}
+		e->begun = true;
 		open_message(e, "user");
 		cn_chat__write_content(e, &e->shown, &e->user, "\\n\\n");
 		cn_chat_out__str(e, "}");
@@ -372,8 +385,12 @@ static void end_user(struct cn_chat_encoder *e)
 /* Something of an assistant's message goes out: the user's side is over. */
 static void begin_assistant(struct cn_chat_encoder *e)
 {
-	if (!e->assistant)
-		end_user(e);
+	if (e->assistant)
+		return;
+	end_user(e);
+	/* Whatever the user said cannot be said here. */
+	if (e->of_assistant)
+		write_user_text(e, CN_VIEW("(no content)"));
 	e->assistant = true;
 }
 
@@ -571,10 +588,7 @@ void cn_chat__write_messages(struct cn_chat_encoder *e)
 	end_assistant(e, true);
 	end_user(e);
 	/* Nothing but what cannot be said here: a conversation has a beginning. */
-	if (e->n_written == 0) {
-		open_message(e, "user");
-		cn_json_add_text(&e->out.b, "content", CN_VIEW("(no content)"));
-		cn_chat_out__str(e, "}");
-	}
+	if (!e->begun)
+		write_user_text(e, CN_VIEW("(no content)"));
 	cn_chat_out__str(e, "]");
 }
