@@ -104,6 +104,7 @@ struct cn_prompt {
 	enum cn_prompt_how how;
 	const char *file;
 	struct cn_view text; /* read when the policy was loaded */
+	bool of_route;       /* of a model: that route says it for that model */
 };
 
 struct cn_price { /* US dollars per million tokens */
@@ -270,6 +271,14 @@ const struct cn_chain *cn_policy_chain(const struct cn_policy *p, struct cn_view
 const struct cn_model *cn_policy_model(const struct cn_policy *p, struct cn_view name);
 /* Whether a backend of the policy takes the client's own credential. */
 bool cn_policy_has_client_key(const struct cn_policy *p);
+/*
+ * What goes with the client's system prompt: the nearest, which is what the route says of
+ * the model, then what it says of all, then the model's own; NULL: nothing.
+ */
+const struct cn_prompt *cn_policy_prompt(const struct cn_route *route,
+                                         const struct cn_model *model);
+/* "append notes.md", in the arena; for the record. */
+struct cn_view cn_prompt_name(struct cn_arena *a, const struct cn_prompt *prompt);
 /* Whether the catalogue or the policy says so of the model or its backend. */
 bool cn_model_has_quirk(const struct cn_model *m, enum cn_quirk quirk);
 /* The path of its endpoint behind its url: with /v1 unless that names a version itself. */

@@ -17,6 +17,7 @@ struct cn_attempt_record {
 	uint64_t started_ms;                /* after the turn's start */
 	uint64_t first_byte_ms, took_ms; /* after its own start; first_byte 0: none came */
 	uint64_t retry_after_ms;
+	struct cn_view prompt; /* of the policy, that it was asked with; empty: none */
 	struct cn_view upstream_request; /* the backend's request id */
 	struct cn_view reason;           /* constant phrase */
 	struct cn_view finding; /* damage that came without an error; empty: none */

@@ -106,10 +106,23 @@ static bool forward(struct cn_count_call *call, const struct cn_plan *plan)
 	for (size_t i = 0; i < plan->n; i++) {
 		const struct cn_candidate *c = &plan->candidates[i];
 		const struct cn_backend *b = c->model->backend;
-		struct cn_edit edit = {.model = cn_view_str(c->model->id),
-		                       .drop = b->drop_fields,
-		                       .n_drop = b->n_drop_fields,
-		                       .keep_stream = true};
+		const struct cn_prompt *prompt = cn_policy_prompt(plan->route, c->model);
+		struct cn_recipient to = cn_recipient__of(
+		    &call->arena, call->worker->shared, c, call->owner, call->req.model);
+		/* As a turn's, but for what says how to answer. */
+		struct cn_edit edit = {
+		    .model = cn_view_str(c->model->id),
+		    .keep_stream = true,
+		    .drop = c->model->drop_fields,
+		    .n_drop = c->model->n_drop_fields,
+		    .quirks = c->model->quirks,
+		    .images = c->model->images,
+		    .prompt_how = prompt ? prompt->how : CN_PROMPT_NONE,
+		    .prompt = prompt ? prompt->text : (struct cn_view){NULL, 0},
+		    .drop_thinking = cn_recipient__drop_thinking,
+		    .call_id = cn_recipient__call_id,
+		    .self = &to,
+		};
 		struct cn_attempt_opts opts = {
 		    .backend = b,
 		    .path = "/v1/messages/count_tokens",

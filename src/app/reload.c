@@ -69,10 +69,9 @@ static void warn_of_later(const struct cn_policy *p)
 			cn_log(NULL, CN_LOG_WARNING, "not acted on by this version",
 			       CN_STR(NAME, later[i].key), CN_STR(FILE, p->file));
 	for (size_t i = 0; i < p->n_models; i++)
-		if (p->models[i].prompt.how != CN_PROMPT_NONE || p->models[i].smooth ||
-		    p->models[i].tool_format)
+		if (p->models[i].smooth || p->models[i].tool_format)
 			cn_log(NULL, CN_LOG_WARNING, "not acted on by this version",
-			       CN_STR(NAME, "prompt, smooth or tool_format"),
+			       CN_STR(NAME, "smooth or tool_format"),
 			       CN_STR(MODEL, p->models[i].name), CN_STR(FILE, p->file));
 }
 

@@ -195,9 +195,20 @@ struct cn_view cn_turn__issuer(struct cn_turn *t);
 /* The table key of a block of thinking or of a call under an id of ours; false for other
  * blocks and blocks without anything to know. */
 bool cn_turn__origin(struct cn_turn *t, struct cn_json block, struct cn_hash *ret);
-/* The callbacks of cn_edit; self is the turn. */
-bool cn_turn__drop_thinking(void *self, const struct cn_thought *thought);
-bool cn_turn__call_id(void *self, struct cn_view id, struct cn_view *ret);
+/* To whom a request goes: what of earlier answers is his.  Also of counts (count.c). */
+struct cn_recipient {
+	struct cn_arena *arena;   /* borrowed; for what is made on the way */
+	struct cn_shared *shared; /* borrowed */
+	struct cn_view owner, issuer;
+	bool checks_signatures;
+	bool no_thinking; /* he refused what he was given */
+};
+struct cn_recipient cn_recipient__of(struct cn_arena *a, struct cn_shared *sh,
+                                     const struct cn_candidate *c, struct cn_view owner,
+                                     struct cn_view asked);
+/* The callbacks of cn_edit; self is the recipient. */
+bool cn_recipient__drop_thinking(void *self, const struct cn_thought *thought);
+bool cn_recipient__call_id(void *self, struct cn_view id, struct cn_view *ret);
 /* Notes where blocks of the answer given come from; batch: also for the store; or NULL. */
 void cn_turn__note_provenance(struct cn_turn *t, struct cn_batch *batch);
 

@@ -16,14 +16,20 @@
 /* Between issuer and id of a call; a backend's name has none. */
 #define CN_CALL_GAP '\n'
 
-struct cn_view cn_turn__issuer(struct cn_turn *t)
+/* asked: the model that the client named. */
+static struct cn_view issuer_of(struct cn_arena *a, const struct cn_candidate *c,
+                                struct cn_view asked)
 {
-	const struct cn_candidate *c = t->candidate;
-	struct cn_view id = cn_turn__model_id(t, c->model);
+	struct cn_view id = c->model->id ? cn_view_str(c->model->id) : asked;
 
-	return cn_view_str(cn_arena_printf(&t->arena, "%s#%s/%.*s", c->model->backend->name,
+	return cn_view_str(cn_arena_printf(a, "%s#%s/%.*s", c->model->backend->name,
 	                                   c->key->account ? c->key->account : c->key->name,
 	                                   CN_VIEW_ARG(id)));
+}
+
+struct cn_view cn_turn__issuer(struct cn_turn *t)
+{
+	return issuer_of(&t->arena, t->candidate, t->req.model);
 }
 
 bool cn_turn__origin(struct cn_turn *t, struct cn_json block, struct cn_hash *ret)
@@ -31,40 +37,54 @@ bool cn_turn__origin(struct cn_turn *t, struct cn_json block, struct cn_hash *re
 	return cn_provenance__of_block(t->worker->shared->vault, t->owner, block, ret);
 }
 
+/* ---- what a recipient may have ---- */
+
+struct cn_recipient cn_recipient__of(struct cn_arena *a, struct cn_shared *sh,
+                                     const struct cn_candidate *c, struct cn_view owner,
+                                     struct cn_view asked)
+{
+	return (struct cn_recipient){
+	    .arena = a,
+	    .shared = sh,
+	    .owner = owner,
+	    .issuer = issuer_of(a, c, asked),
+	    .checks_signatures = c->model->backend->checks_signatures,
+	};
+}
+
 /*
  * Signatures go back only to whom issued them.  One that is not known was there before us:
  * a backend that checks is then the likely issuer, and any other has no use for it.
  */
-bool cn_turn__drop_thinking(void *self, const struct cn_thought *thought)
+bool cn_recipient__drop_thinking(void *self, const struct cn_thought *thought)
 {
-	struct cn_turn *t = self;
-	const struct cn_backend *b = t->candidate->model->backend;
+	const struct cn_recipient *to = self;
 	char model[CN_ORIGIN_MAX];
 
-	if (t->repair.repair == CN_REPAIR_THINKING)
+	if (to->no_thinking)
 		return true;
 	if (!thought->has_origin)
 		return false;
-	if (!cn_provenance__get(t->worker->shared->provenance, &thought->origin, model) ||
+	if (!cn_provenance__get(to->shared->provenance, &thought->origin, model) ||
 	    !model[0])
-		return !b->checks_signatures;
-	return !cn_view_is(cn_turn__issuer(t), model);
+		return !to->checks_signatures;
+	return !cn_view_is(to->issuer, model);
 }
 
-bool cn_turn__call_id(void *self, struct cn_view id, struct cn_view *ret)
+bool cn_recipient__call_id(void *self, struct cn_view id, struct cn_view *ret)
 {
-	struct cn_turn *t = self;
-	struct cn_hash key = cn_provenance__id(t->worker->shared->vault, t->owner, id);
+	const struct cn_recipient *to = self;
+	struct cn_hash key = cn_provenance__id(to->shared->vault, to->owner, id);
 	struct cn_view known, issuer;
 	char text[CN_ORIGIN_MAX];
 
-	if (!cn_provenance__get(t->worker->shared->provenance, &key, text))
+	if (!cn_provenance__get(to->shared->provenance, &key, text))
 		return false;
 	known = cn_view_str(text);
 	if (!cn_view_split(&known, CN_CALL_GAP, &issuer) || !known.p ||
-	    !cn_view_eq(issuer, cn_turn__issuer(t)))
+	    !cn_view_eq(issuer, to->issuer))
 		return false;
-	*ret = cn_arena_view(&t->arena, known);
+	*ret = cn_arena_view(to->arena, known);
 	return ret->n > 0;
 }
 

@@ -28,6 +28,7 @@ void cn_turn__note(struct cn_turn *t, const struct cn_candidate *c,
 	uint64_t given =
 	    cn_splice_total(t->splice).output - cn_splice_spent(t->splice) - usage->output;
 	uint64_t now = cn_clock_ms(), cooled;
+	const struct cn_prompt *prompt = cn_policy_prompt(t->plan.route, c->model);
 	struct cn_outcome told = *o;
 
 	cn_assert(i < CN_ATTEMPTS_MAX);
@@ -49,6 +50,8 @@ void cn_turn__note(struct cn_turn *t, const struct cn_candidate *c,
 	    .started_ms = t->attempt_ms - t->started_ms,
 	    .took_ms = now - t->attempt_ms,
 	    .retry_after_ms = o->retry_after_ms,
+	    .prompt =
+		prompt ? cn_prompt_name(&t->arena, prompt) : (struct cn_view){NULL, 0},
 	    .upstream_request = o->upstream_request,
 	    .reason = cn_view_str(o->reason),
 	    .finding = t->found.text,

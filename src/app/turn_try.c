@@ -150,13 +150,23 @@ void cn_turn__forget_sent(struct cn_turn *t)
 	t->sent_bytes = 0;
 }
 
+/* Of the client's own format nearly all is borrowed: it needs no room of its own, but where
+ * whole blocks are told in other words. */
+static bool is_borrowed(const struct cn_model *m)
+{
+	return m->backend->wire == CN_WIRE_ANTHROPIC &&
+	       !(m->quirks & (cn_quirk_bit(CN_QUIRK_NO_DOCUMENTS) |
+	                      cn_quirk_bit(CN_QUIRK_PLAIN_BLOCKS) |
+	                      cn_quirk_bit(CN_QUIRK_NO_SYSTEM_MESSAGES)));
+}
+
 /* Room for the request in a backend's own words; false: there is none. */
 static bool charge_sent(struct cn_turn *t)
 {
 	size_t bytes = CN_SENT_TIMES * t->body.n;
 
 	cn_turn__forget_sent(t);
-	if (t->candidate->model->backend->wire == CN_WIRE_ANTHROPIC)
+	if (is_borrowed(t->candidate->model))
 		return true;
 	if (!cn_charge_take(&t->worker->shared->charge, bytes))
 		return false;
@@ -167,12 +177,13 @@ static bool charge_sent(struct cn_turn *t)
 static struct cn_slices encode(struct cn_turn *t, bool stream)
 {
 	const struct cn_model *m = t->candidate->model;
-	/* Of the client's own format nearly all is borrowed: it needs no room of its own.
-	 */
-	struct cn_arena *to = m->backend->wire == CN_WIRE_ANTHROPIC ? &t->arena : &t->sent;
+	struct cn_arena *to = is_borrowed(m) ? &t->arena : &t->sent;
 	uint64_t limit = output_limit(t);
 	bool prefill =
 	    cn_splice_continuing(t->splice) && cn_turn__how(t) == CN_RESUME_PREFILL;
+	const struct cn_prompt *prompt = cn_policy_prompt(t->plan.route, m);
+	struct cn_recipient whose =
+	    cn_recipient__of(to, t->worker->shared, t->candidate, t->owner, t->req.model);
 	struct cn_edit edit = {
 	    .model = m->id ? cn_view_str(m->id) : (struct cn_view){NULL, 0},
 	    .stream = stream,
@@ -183,11 +194,14 @@ static struct cn_slices encode(struct cn_turn *t, bool stream)
 	    .quirks = m->quirks,
 	    .images = m->images,
 	    .session = thread_name(t),
-	    .drop_thinking = cn_turn__drop_thinking,
-	    .call_id = cn_turn__call_id,
-	    .self = t,
+	    .prompt_how = prompt ? prompt->how : CN_PROMPT_NONE,
+	    .prompt = prompt ? prompt->text : (struct cn_view){NULL, 0},
+	    .drop_thinking = cn_recipient__drop_thinking,
+	    .call_id = cn_recipient__call_id,
+	    .self = &whose,
 	};
 
+	whose.no_thinking = t->repair.repair == CN_REPAIR_THINKING;
 	t->asked_tokens = limit;
 	if (cn_splice_continuing(t->splice))
 		cn_turn__edit_resume(t, &edit);

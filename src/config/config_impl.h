@@ -110,6 +110,7 @@ bool cn_config__clean(struct cn_load *l, struct cn_config_file *f);
 /* Puts ${NAME} of the environment into text; marks the node and reports what is wrong. */
 void cn_config__expand(struct cn_load *l, struct cn_node *n);
 bool cn_config__looks_secret(struct cn_view text);
+bool cn_config__is_utf8(struct cn_view text);
 
 /* ---- tree.c ---- */
 

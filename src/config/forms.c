@@ -179,22 +179,38 @@ const struct cn_type cn_type_tools = {tools_read, tools_give, tools_describe};
 
 static const char *const prompt_ways[] = {"prepend", "append", "replace", NULL};
 
+/* Why that cannot be sent as a prompt; NULL: it can. */
+static const char *no_prompt(struct cn_view text)
+{
+	size_t i = 0;
+
+	/* Backends refuse text without a word. */
+	while (i < text.n && strchr(" \t\r\n", text.p[i]))
+		i++;
+	if (i < text.n && memchr(text.p, 0, text.n))
+		return "has NUL bytes; name a text file";
+	if (i == text.n)
+		return "is empty; write the prompt into it";
+	return cn_config__is_utf8(text) ? NULL : "is no UTF-8; save the file as UTF-8";
+}
+
 static void prompt_read(struct cn_load *l, const struct cn_node *n,
                         const struct cn_row *row, void *base)
 {
 	struct cn_prompt *p = (struct cn_prompt *)(void *)((char *)base + row->at);
 	const struct cn_node *file;
 	struct cn_view text;
+	const char *wrong;
 
 	file = only_key(l, n, prompt_ways,
 	                "{append: FILE}, {prepend: FILE} or {replace: FILE}");
 	if (!file || !cn_config__scalar(l, file, "the path of a file") ||
 	    !cn_config__read_below(l, file, &text))
 		return;
-	if (memchr(text.p, 0, text.n) || text.n == 0) {
-		cn_config__mistake(l, file, "'%.*s' %s", CN_SHOW(file->text),
-		                   text.n ? "has NUL bytes; name a text file"
-		                          : "is empty; write the prompt into it");
+	if (cn_view_starts(text, CN_VIEW("\xef\xbb\xbf"))) /* a byte order mark */
+		text = cn_view_from(text, 3);
+	if ((wrong = no_prompt(text))) {
+		cn_config__mistake(l, file, "'%.*s' %s", CN_SHOW(file->text), wrong);
 		return;
 	}
 	p->how = cn_view_is(file->name, "prepend")  ? CN_PROMPT_PREPEND

@@ -152,6 +152,7 @@ static void overrides(struct cn_load *l, const struct cn_node *n, struct cn_rout
 		struct cn_model *copy = cn_arena_new(&p->arena, struct cn_model);
 		*copy = *chain->models[i];
 		cn_config__read(l, c, &cn_config__override_table, copy);
+		copy->prompt.of_route = cn_config__find(c, "prompt");
 		r->models[i] = copy;
 	}
 }

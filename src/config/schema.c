@@ -207,7 +207,8 @@ static const struct cn_row model_rows[] = {
     {"price", &cn_type_price, FIELD(cn_model, price), .table = &price_table,
      .normal = "the catalogue's", .text = "What it costs, in US dollars."},
     {"prompt", &cn_type_prompt, FIELD(cn_model, prompt),
-     .text = "A file that goes before, after or in place of the client's system prompt."},
+     .text = "A file that goes before, after or in place of the client's system prompt, "
+             "where the route has none."},
 };
 enum {
 	CN_MODEL_ROWS = sizeof model_rows / sizeof *model_rows
@@ -334,7 +335,8 @@ static const struct cn_row route_rows[] = {
     {"fallback", &cn_type_inherited, .table = &cn_config__fallback_table,
      .text = "What differs from the chain's fallback."},
     {"prompt", &cn_type_prompt, FIELD(cn_route, prompt),
-     .text = "A file that goes before, after or in place of the client's system prompt."},
+     .text = "A file that goes before, after or in place of the client's system prompt, "
+             "whatever the model's own is."},
     {"max_tokens", &cn_type_tokens, FIELD(cn_route, max_tokens), .min = 1, .max = 100000000,
      .text = "In place of the client's max_tokens."},
     {"effort", &cn_type_word_text, FIELD(cn_route, effort), .words = efforts,

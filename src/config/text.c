@@ -29,6 +29,16 @@ static size_t utf8_length(const unsigned char *p, size_t n)
 	return len;
 }
 
+bool cn_config__is_utf8(struct cn_view text)
+{
+	for (size_t i = 0, len; i < text.n; i += len) {
+		len = utf8_length((const unsigned char *)text.p + i, text.n - i);
+		if (len == 0)
+			return false;
+	}
+	return true;
+}
+
 bool cn_config__clean(struct cn_load *l, struct cn_config_file *f)
 {
 	const char *wrong = NULL;

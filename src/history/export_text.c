@@ -351,6 +351,10 @@ static void add_outcome(const struct cn_page_out *o, const struct cn_turn_record
 		cn_buf_add_str(b, ", ");
 		add_clean(b, t->stop_reason, "");
 	}
+	if (t->n_attempts && t->attempts[t->n_attempts - 1].prompt.n) {
+		cn_buf_add_str(b, ", prompt: ");
+		add_clean(b, t->attempts[t->n_attempts - 1].prompt, "");
+	}
 	cn_buf_add_char(b, ')');
 }
 

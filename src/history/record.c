@@ -56,6 +56,7 @@ static const struct cn_record_field attempt_fields[] = {
     {"first_byte_ms", CN_RECORD_U64, AT(first_byte_ms)},
     {"took_ms", CN_RECORD_U64, AT(took_ms)},
     {"retry_after_ms", CN_RECORD_U64, AT(retry_after_ms)},
+    {"prompt", CN_RECORD_TEXT, AT(prompt)},
     {"upstream_request", CN_RECORD_TEXT, AT(upstream_request)},
     {"reason", CN_RECORD_TEXT, AT(reason)},
     {"finding", CN_RECORD_TEXT, AT(finding)},

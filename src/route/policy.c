@@ -119,6 +119,34 @@ bool cn_policy_has_client_key(const struct cn_policy *p)
 	return false;
 }
 
+const struct cn_prompt *cn_policy_prompt(const struct cn_route *route,
+                                         const struct cn_model *model)
+{
+	if (route && route->prompt.how != CN_PROMPT_NONE && !model->prompt.of_route)
+		return &route->prompt;
+	return model->prompt.how != CN_PROMPT_NONE ? &model->prompt : NULL;
+}
+
+struct cn_view cn_prompt_name(struct cn_arena *a, const struct cn_prompt *prompt)
+{
+	const char *how = "none";
+
+	switch (prompt->how) {
+	case CN_PROMPT_NONE:
+		break;
+	case CN_PROMPT_PREPEND:
+		how = "prepend";
+		break;
+	case CN_PROMPT_APPEND:
+		how = "append";
+		break;
+	case CN_PROMPT_REPLACE:
+		how = "replace";
+		break;
+	}
+	return cn_view_str(cn_arena_printf(a, "%s %s", how, prompt->file));
+}
+
 bool cn_model_has_quirk(const struct cn_model *m, enum cn_quirk quirk)
 {
 	return m->quirks & cn_quirk_bit(quirk);

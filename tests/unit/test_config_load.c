@@ -266,6 +266,78 @@ static void includes_join_and_keep_their_places(void **state)
 	config_dir_remove(&d);
 }
 
+static void prompts_are_text(void **state)
+{
+	static const struct {
+		const char *text, *want; /* NULL: it is taken */
+	} cases[] = {
+	    {"\xef\xbb\xbf be brief\n", NULL},
+	    {"p\xc3\xa9\t\x01", NULL},
+	    {"", "3:28: 'p.md' is empty; write the prompt into it\n"},
+	    {" \n\t\r\n", "3:28: 'p.md' is empty; write the prompt into it\n"},
+	    {"be\xff", "3:28: 'p.md' is no UTF-8; save the file as UTF-8\n"},
+	    {"be\xc3", "3:28: 'p.md' is no UTF-8; save the file as UTF-8\n"},
+	};
+	const char *policy =
+	    BACKENDS MODELS "routes: [{prompt: {append: p.md}, use: [m]}]\n";
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct config_dir d;
+		CN_AUTO(cn_buf) got = {0};
+		struct cn_policy *p;
+
+		config_dir_make(&d);
+		config_file(&d, "p.md", cases[i].text);
+		p = config_load_text(&d, policy, &got);
+		if (cases[i].want)
+			assert_string_equal(cn_buf_cstr(&got), cases[i].want);
+		else
+			assert_non_null(p);
+		assert_int_equal(p == NULL, cases[i].want != NULL);
+		if (i == 0)
+			assert_true(cn_view_is(p->routes[0].prompt.text, " be brief\n"));
+		cn_policy_unref(p);
+		config_dir_remove(&d);
+	}
+}
+
+static void the_nearest_prompt_is_sent(void **state)
+{
+	const char *models = "models: {m: {backend: b, id: x, prompt: {prepend: a.md}}, "
+			     "n: {backend: b, id: y}}\n";
+	CN_AUTO(cn_arena) a = {0};
+	CN_AUTO(cn_buf) text = {0};
+	const struct cn_route *r;
+	struct config_dir d;
+	struct cn_policy *p;
+
+	(void)state;
+	config_dir_make(&d);
+	config_file(&d, "a.md", "a");
+	config_file(&d, "b.md", "b");
+	cn_buf_printf(
+	    &text,
+	    "%s%sroutes: [{when: {model: a}, use: [m, n], prompt: {replace: b.md}, "
+	    "models: {n: {prompt: {append: a.md}}}}, "
+	    "{use: [m, n], models: {n: {prompt: {append: b.md}}}}]\n",
+	    BACKENDS, models);
+	p = config_load_text(&d, cn_buf_cstr(&text), NULL);
+	r = p->routes;
+	assert_true(cn_view_is(cn_prompt_name(&a, cn_policy_prompt(&r[0], &p->models[0])),
+	                       "replace b.md"));
+	assert_true(cn_view_is(cn_prompt_name(&a, cn_policy_prompt(&r[0], r[0].models[1])),
+	                       "append a.md"));
+	assert_true(cn_view_is(cn_prompt_name(&a, cn_policy_prompt(&r[1], r[1].models[0])),
+	                       "prepend a.md"));
+	assert_true(cn_view_is(cn_prompt_name(&a, cn_policy_prompt(&r[1], r[1].models[1])),
+	                       "append b.md"));
+	assert_ptr_equal(cn_policy_prompt(NULL, &p->models[0]), &p->models[0].prompt);
+	assert_null(cn_policy_prompt(NULL, &p->models[1]));
+	cn_policy_unref(p);
+	config_dir_remove(&d);
+}
+
 static void includes_stay_below_the_policy(void **state)
 {
 	static const struct {
@@ -518,6 +590,8 @@ int main(void)
 	    cmocka_unit_test(when_is_read_with_all_its_keys),
 	    cmocka_unit_test(variables_are_filled_in),
 	    cmocka_unit_test(includes_join_and_keep_their_places),
+	    cmocka_unit_test(prompts_are_text),
+	    cmocka_unit_test(the_nearest_prompt_is_sent),
 	    cmocka_unit_test(includes_stay_below_the_policy),
 	    cmocka_unit_test(sixteen_includes_are_enough),
 	    cmocka_unit_test(files_have_limits),
