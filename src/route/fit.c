@@ -20,13 +20,14 @@ uint64_t cn_fit__window(const struct cn_model *m, const struct cn_health *h)
 /* What the model lacks, however short the request were. */
 static const char *lacks(const struct cn_model *m, const struct cn_request *r)
 {
-	bool translates = m->backend->wire != CN_WIRE_ANTHROPIC;
+	bool documents = m->backend->wire == CN_WIRE_ANTHROPIC
+	                     ? !cn_model_has_quirk(m, CN_QUIRK_NO_DOCUMENTS)
+	                     : cn_model_has_quirk(m, CN_QUIRK_FILES);
 
-	/* Pictures that were talked about already: a note stands in for them where the
-	 * request is written anew. */
-	if (!m->images && (translates ? r->new_images : r->images))
+	/* What was talked about already: a note stands in for it. */
+	if (!m->images && r->new_images)
 		return "takes no images";
-	if (r->new_documents && translates && !(m->quirks & cn_quirk_bit(CN_QUIRK_FILES)))
+	if (!documents && r->new_documents)
 		return "takes no documents";
 	if (r->n_tools > 0 && m->tools == 0)
 		return "takes no tools";

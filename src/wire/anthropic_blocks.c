@@ -164,6 +164,13 @@ static void edit(struct cn_anthropic__body *b, struct cn_json json, bool in_resu
 		        block.marker);
 		return;
 	}
+	if (!b->edit->images && cn_json_is(block.type, "image")) {
+		replace(b, json,
+		        (struct cn_view[3]){CN_VIEW("(an image was left out: this model "
+		                                    "cannot see images)")},
+		        block.marker);
+		return;
+	}
 	if (is_unknown_there(b, block.type)) {
 		CN_AUTO(cn_buf) text = {0};
 
@@ -185,6 +192,8 @@ static void edit(struct cn_anthropic__body *b, struct cn_json json, bool in_resu
 
 bool cn_anthropic__edits_blocks(const struct cn_anthropic__body *b)
 {
+	if (b->r->images && !b->edit->images)
+		return true;
 	return b->edit->quirks &
 	       (cn_quirk_bit(CN_QUIRK_NO_DEFERRED_TOOLS) |
 	        cn_quirk_bit(CN_QUIRK_NO_DOCUMENTS) | cn_quirk_bit(CN_QUIRK_PLAIN_BLOCKS) |

@@ -120,17 +120,19 @@ def b0204_the_next_model_has_its_own_ways(home):
     """Of one request each model of the chain gets its own form."""
     write(home, 'a.md', 'for a')
     p = Provider(home, a='always status 529', b='ok')
-    r = Edited(home, p.ports, {'id: id-a': 'id: id-a, prompt: {append: a.md}', f'"http://127.0.0.1:{p.ports["b"]}"':
+    r = Edited(home, p.ports, {'id: id-a': 'id: id-a, prompt: {append: a.md}', 'id: id-b': 'id: id-b, images: false', f'"http://127.0.0.1:{p.ports["b"]}"':
                                f'"http://127.0.0.1:{p.ports["b"]}", quirks: [fold_system, plain_blocks, no_adaptive_thinking]'})
     t = r.token(name='t')
     server = {'type': 'server_tool_use', 'id': 'srvtoolu_1', 'name': 'web_search', 'input': {'query': 'q'}}
-    messages = [{'role': 'user', 'content': 'task'}, {'role': 'assistant', 'content': [server, text('a')]}, {'role': 'user', 'content': 'b'}]
+    image = {'type': 'image', 'source': {'type': 'url', 'url': 'https://x.example/y.png'}}
+    messages = [{'role': 'user', 'content': [text('task'), image]}, {'role': 'assistant', 'content': [server, text('a')]}, {'role': 'user', 'content': 'b'}]
     a = post(r.port, t, request_body(messages=messages, system='s', max_tokens=9000, thinking={'type': 'adaptive'}))
     same((a.status, a.headers['x-model-used']), (200, 'b/m-b'), 'who answers')
     for_a, for_b = body_of(p.seen('a')[0]), body_of(p.seen('b')[0])
     same((for_a['system'], for_a['messages'], for_a['thinking']), ([text('s'), text('for a')], messages, {'type': 'adaptive'}), 'for a')
     same('system' in for_b, False, 'a system prompt for b')
-    same(for_b['messages'][0]['content'], [text('s'), text('task')], 'the first message for b')
+    same(for_b['messages'][0]['content'], [text('s'), text('task'), text('(an image was left out: this model cannot see images)')],
+         'the first message for b')
     same(for_b['messages'][1]['content'], [text('[server_tool_use]\nweb_search\nq'), text('a')], 'the answer for b')
     same(for_b['thinking'], {'type': 'enabled', 'budget_tokens': 4500}, 'thinking for b')
     close(p, r)

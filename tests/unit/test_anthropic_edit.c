@@ -369,6 +369,10 @@ static void the_choice_is_the_models(void **state)
 	CHECK(cases);
 }
 
+#define BLIND(more)                                                             \
+	"{'type':'text','text':'(an image was left out: this model cannot see " \
+	"images)'" more "}"
+
 static void unknown_blocks_become_text(void **state)
 {
 	static const struct each cases[] = {
@@ -382,7 +386,7 @@ static void unknown_blocks_become_text(void **state)
 	     ",'cache_control':{}},{'type':'tool_result','content':[{'type':'text','text':"
 	     "'[search_result]\\nhttps://x\\nU\\nv'}]},{'type':'tool_result','content':{'type':"
 	     "'document'}}]}]"},
-	    {{.quirks = Q(NO_DOCUMENTS)},
+	    {{.quirks = Q(NO_DOCUMENTS), .images = true},
 	     "'messages':[{'role':'user','content':[{'type':'document','title':'T','source':{'type':"
 	     "'base64','media_type':'application/pdf','data':'JVBERi0='}},{'type':'image','source':{"
 	     "'type':'base64','data':'x'}}]}]",
@@ -398,6 +402,15 @@ static void unknown_blocks_become_text(void **state)
 	     "'messages':[{'role':'assistant','content':[{'type':'text','text':'[server_tool_use]\\n"
 	     "web_search\\nq'},{'type':'text','text':'[web_search_tool_result]\\nu\\nt'},{'type':"
 	     "'text','text':'a'}]},{'role':'user','content':[{'type':'document'},7,'x']}]"},
+	    {{.quirks = 0},
+	     "'messages':[{'role':'user','content':[{'type':'image','cache_control':{}},{'type':"
+	     "'tool_result','content':[{'type':'text','text':'x'},{'type':'image'}]}]},{'role':"
+	     "'assistant','content':[{'type':'tool_use','input':{'type':'image'}}]}]",
+	     "'messages':[{'role':'user','content':[" BLIND(
+		 ",'cache_control':{}") ",{'type':"
+	                                "'tool_result','content':[{'type':'text','text':'x'}," BLIND(
+					    "") "]}]},{'role':"
+	                                        "'assistant','content':[{'type':'tool_use','input':{'type':'image'}}]}]"},
 	    /* thinking of another alone: there is nothing left of the answer */
 	    {{.quirks = Q(PLAIN_BLOCKS)},
 	     "'messages':[{'role':'user','content':'q'},{'role':'assistant','content':[{'type':"

@@ -163,11 +163,11 @@ static void models_that_do_not_fit_are_skipped_with_a_reason(void **state)
 	     "window too small",
 	     false},
 	    {{.estimate = 199999, .max_tokens = 1}, "big:k1 far:o own:none", NULL, false},
-	    {{.images = true}, "big:k1", "takes no images", false},
+	    {{.images = true}, "big:k1 far:o own:none", NULL, false},
 	    {{.images = true, .new_images = true}, "big:k1", "takes no images", false},
 	    {{.new_documents = true}, "big:k1 far:o own:none", NULL, false},
 	    /* What a model lacks is said before what the request is too large for. */
-	    {{.images = true, .estimate = 1000001}, "", "window too small", true},
+	    {{.new_images = true, .estimate = 1000001}, "", "window too small", true},
 	    {{.n_tools = 128}, "big:k1 far:o", "takes no tools", false},
 	    {{.n_tools = 129}, "big:k1", "takes fewer tools", false},
 	    {{.thinking = true}, "big:k1 far:o own:none", NULL, false},
@@ -234,28 +234,39 @@ static void an_estimate_alone_does_not_refuse_a_request(void **state)
 	assert_string_equal(f->plan.skipped[0].reason, "takes no tools");
 }
 
-/* A request that is written anew can have notes where pictures were; but not in place of
- * what the model is to look at now. */
-static void pictures_of_before_do_not_matter_in_translation(void **state)
+/* There can be notes where pictures were; but not in place of what the model is to look at
+ * now. */
+static void pictures_of_before_do_not_matter(void **state)
 {
 	static const struct {
 		struct cn_request r;
+		enum cn_wire wire;
 		uint64_t quirks;
 		const char *reason;
 	} rows[] = {
-	    {{.images = true}, 0, NULL},
-	    {{.images = true, .new_images = true}, 0, "takes no images"},
-	    {{.new_documents = true}, 0, "takes no documents"},
-	    {{.new_documents = true}, UINT64_C(1) << CN_QUIRK_FILES, NULL},
+	    {{.images = true}, CN_WIRE_OPENAI_CHAT, 0, NULL},
+	    {{.new_images = true}, CN_WIRE_OPENAI_CHAT, 0, "takes no images"},
+	    {{.new_documents = true}, CN_WIRE_OPENAI_CHAT, 0, "takes no documents"},
+	    {{.new_documents = true},
+	     CN_WIRE_OPENAI_CHAT,
+	     UINT64_C(1) << CN_QUIRK_FILES,
+	     NULL},
+	    {{.images = true}, CN_WIRE_ANTHROPIC, 0, NULL},
+	    {{.new_images = true}, CN_WIRE_ANTHROPIC, 0, "takes no images"},
+	    {{.new_documents = true}, CN_WIRE_ANTHROPIC, 0, NULL},
+	    {{.new_documents = true},
+	     CN_WIRE_ANTHROPIC,
+	     UINT64_C(1) << CN_QUIRK_NO_DOCUMENTS,
+	     "takes no documents"},
 	};
-	struct cn_backend chat = local;
+	struct cn_backend backend = local;
 	struct cn_model plain = own;
 	struct fixture *f = *state;
 
-	chat.wire = CN_WIRE_OPENAI_CHAT;
-	plain.backend = &chat;
+	plain.backend = &backend;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		use_chain(&plain, NULL, NULL);
+		backend.wire = rows[i].wire;
 		plain.quirks = rows[i].quirks;
 		f->request = rows[i].r;
 		make_plan(f, 0);
@@ -358,7 +369,7 @@ int main(void)
 	    T(a_routes_own_models_and_fallback_are_used),
 	    T(models_that_do_not_fit_are_skipped_with_a_reason),
 	    T(a_used_up_budget_leaves_the_first_models_out),
-	    T(pictures_of_before_do_not_matter_in_translation),
+	    T(pictures_of_before_do_not_matter),
 	    T(a_learned_window_skips_too),
 	    T(an_estimate_alone_does_not_refuse_a_request),
 	    T(keys_stand_in_the_order_of_rotate),
