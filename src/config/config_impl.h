@@ -205,6 +205,8 @@ const struct cn_row *cn_config__row(const struct cn_table *t, struct cn_view key
 /* A scalar that may be used; else a mistake "…; write WANTED". */
 bool cn_config__scalar(struct cn_load *l, const struct cn_node *n, const char *wanted);
 bool cn_config__is_name(struct cn_view v);
+/* The name of a member of a request, or of a beta. */
+bool cn_config__is_token(struct cn_view v);
 /* "route-N": the name of a list that stands in a route. */
 bool cn_config__is_inline(const char *chain);
 void cn_config__store(const struct cn_row *row, void *base, uint64_t v);
@@ -218,9 +220,10 @@ const char *cn_config__kept(const struct cn_row *row, const void *base);
 extern const struct cn_type cn_type_bool, cn_type_tristate, cn_type_count, cn_type_tokens,
     cn_type_size, cn_type_time, cn_type_money, cn_type_word, cn_type_word_text,
     cn_type_text, cn_type_section;
-/* lists.c, pairs.c */
-extern const struct cn_type cn_type_globs, cn_type_set, cn_type_hosts, cn_type_origins,
-    cn_type_listen, cn_type_fields, cn_type_headers, cn_type_header_globs, cn_type_env;
+/* lists.c, pairs.c, members.c */
+extern const struct cn_type cn_type_globs, cn_type_set, cn_type_more, cn_type_hosts,
+    cn_type_origins, cn_type_listen, cn_type_fields, cn_type_headers, cn_type_header_globs,
+    cn_type_env, cn_type_add_fields;
 /* doors.c, forms.c */
 extern const struct cn_type cn_type_url, cn_type_collector, cn_type_proxy, cn_type_keys,
     cn_type_id, cn_type_stream, cn_type_tools, cn_type_prompt, cn_type_date, cn_type_price,

@@ -123,14 +123,9 @@ const struct cn_type cn_type_globs = {globs_read, strings_give, globs_describe};
 static const char *token_check(struct cn_load *l, const struct cn_node *n,
                                const struct cn_row *row)
 {
-	bool ok = true;
-
 	if (!cn_config__scalar(l, n, row->key))
 		return NULL;
-	for (size_t i = 0; i < n->text.n; i++)
-		ok = ok &&
-		     (isalnum((unsigned char)n->text.p[i]) || strchr("_.-", n->text.p[i]));
-	if (!ok || n->text.n > 100) {
+	if (!cn_config__is_token(n->text)) {
 		cn_config__mistake(
 		    l, n,
 		    "'%.*s' does not belong into '%s'; write a name of letters, digits, "
@@ -141,10 +136,28 @@ static const char *token_check(struct cn_load *l, const struct cn_node *n,
 	return cn_arena_dup(&l->policy->arena, n->text);
 }
 
+/* They add to those that are there already: a model's to its backend's. */
 static void fields_read(struct cn_load *l, const struct cn_node *n,
                         const struct cn_row *row, void *base)
 {
+	size_t n_had, n_new, kept;
+	const char **had = kept_strings(row, base, &n_had), **new, **all;
+
 	strings_read(l, n, row, base, token_check, NULL);
+	new = kept_strings(row, base, &n_new);
+	if (n_had == 0)
+		return;
+	all = cn_arena_zalloc(&l->policy->arena, (n_had + n_new) * sizeof(char *));
+	memcpy(all, had, n_had * sizeof(char *));
+	kept = n_had;
+	for (size_t i = 0; i < n_new; i++) {
+		size_t at = 0;
+		while (at < n_had && strcmp(had[at], new[i]) != 0)
+			at++;
+		if (at == n_had)
+			all[kept++] = new[i];
+	}
+	keep_strings(row, base, all, kept);
 }
 
 static yyjson_mut_val *fields_describe(yyjson_mut_doc *d, const struct cn_row *row)
@@ -225,6 +238,24 @@ static yyjson_mut_val *set_give(yyjson_mut_doc *d, const struct cn_row *row,
 }
 
 const struct cn_type cn_type_set = {set_read, set_give, words_describe};
+
+/* A set that adds to the one that is there. */
+static void more_read(struct cn_load *l, const struct cn_node *n, const struct cn_row *row,
+                      void *base)
+{
+	uint64_t had = cn_config__fetch(row, base);
+
+	set_read(l, n, row, base);
+	cn_config__store(row, base, had | cn_config__fetch(row, base));
+}
+
+static yyjson_mut_val *more_give(yyjson_mut_doc *d, const struct cn_row *row,
+                                 const void *base)
+{
+	return cn_config__fetch(row, base) ? set_give(d, row, base) : NULL;
+}
+
+const struct cn_type cn_type_more = {more_read, more_give, words_describe};
 
 /* ---- where we are, and where the client's key may go ---- */
 

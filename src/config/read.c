@@ -27,6 +27,16 @@ bool cn_config__is_name(struct cn_view v)
 	return true;
 }
 
+bool cn_config__is_token(struct cn_view v)
+{
+	if (v.n == 0 || v.n > 100)
+		return false;
+	for (size_t i = 0; i < v.n; i++)
+		if (!v.p[i] || (!isalnum((unsigned char)v.p[i]) && !strchr("_.-", v.p[i])))
+			return false;
+	return true;
+}
+
 bool cn_config__is_inline(const char *chain)
 {
 	uint64_t n;

@@ -158,6 +158,68 @@ static void a_model_takes_from_preset_policy_and_route(void **state)
 	config_dir_remove(&d);
 }
 
+static const char *added(const struct cn_model *m, const char *name)
+{
+	for (size_t i = 0; i < m->n_add_fields; i++)
+		if (strcmp(m->add_fields[i].name, name) == 0)
+			return m->add_fields[i].value;
+	return NULL;
+}
+
+static void what_requests_lack_and_get_adds_up(void **state)
+{
+	struct config_dir d;
+	struct cn_policy *p;
+
+	(void)state;
+	config_dir_make(&d);
+	assert_int_equal(setenv("CN_TEST_WORD", "word", 1), 0);
+	p = config_load_text(
+	    &d,
+	    "presets:\n"
+	    "  mine:\n"
+	    "    url: https://mine.example\n"
+	    "    wire: openai-chat\n"
+	    "    quirks: [effort]\n"
+	    "    drop_fields: [top_p]\n"
+	    "    add_fields: {transforms: [], deep: {a: [1, x, true, '2']}, k: 1}\n"
+	    "    models:\n"
+	    "      'o*': {quirks: [no_stop], drop_fields: [temperature, top_p], "
+	    "add_fields: {k: 2.5}}\n"
+	    "      'o-*': {quirks: no_stop, add_fields: {odd: \"é \\\"${CN_TEST_WORD}\\\"\"}}\n"
+	    "backends: {b: {preset: mine}}\n"
+	    "models:\n"
+	    "  plain: {backend: b, id: x}\n"
+	    "  big: {backend: b, id: o-1, quirks: [top_k], drop_fields: [seed]}\n"
+	    "routes: [{use: [plain, big], models: {plain: {add_fields: {k: off}}}}]\n",
+	    NULL);
+	const struct cn_model *plain = cn_policy_model(p, CN_VIEW("plain"));
+	const struct cn_model *big = cn_policy_model(p, CN_VIEW("big"));
+	assert_true(plain->quirks == cn_quirk_bit(CN_QUIRK_EFFORT));
+	assert_int_equal(plain->n_drop_fields, 1);
+	assert_int_equal(plain->n_add_fields, 3);
+	assert_string_equal(added(plain, "transforms"), "[]");
+	assert_string_equal(added(plain, "deep"), "{\"a\":[1,\"x\",true,\"2\"]}");
+	assert_string_equal(added(plain, "k"), "1");
+	assert_true(big->quirks ==
+	            (cn_quirk_bit(CN_QUIRK_EFFORT) | cn_quirk_bit(CN_QUIRK_NO_STOP) |
+	             cn_quirk_bit(CN_QUIRK_TOP_K)));
+	assert_int_equal(big->n_drop_fields, 3);
+	assert_string_equal(big->drop_fields[0], "top_p");
+	assert_string_equal(big->drop_fields[1], "temperature");
+	assert_string_equal(big->drop_fields[2], "seed");
+	assert_int_equal(big->n_add_fields, 4);
+	assert_string_equal(added(big, "k"), "2.5");
+	assert_string_equal(added(big, "odd"), "\"é \\\"word\\\"\"");
+	/* what a model says of itself is not its backend's */
+	assert_int_equal(big->backend->n_add_fields, 3);
+	assert_true(big->backend->quirks == cn_quirk_bit(CN_QUIRK_EFFORT));
+	assert_string_equal(added(p->routes[0].models[0], "k"), "\"off\"");
+	assert_string_equal(added(plain, "k"), "1");
+	cn_policy_unref(p);
+	config_dir_remove(&d);
+}
+
 static void when_is_read_with_all_its_keys(void **state)
 {
 	struct config_dir d;
@@ -587,6 +649,7 @@ int main(void)
 	    cmocka_unit_test(what_is_not_written_has_its_default),
 	    cmocka_unit_test(fallback_is_laid_over_from_the_outside_in),
 	    cmocka_unit_test(a_model_takes_from_preset_policy_and_route),
+	    cmocka_unit_test(what_requests_lack_and_get_adds_up),
 	    cmocka_unit_test(when_is_read_with_all_its_keys),
 	    cmocka_unit_test(variables_are_filled_in),
 	    cmocka_unit_test(includes_join_and_keep_their_places),

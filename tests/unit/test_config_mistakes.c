@@ -141,6 +141,20 @@ static const struct {
     {BASE "presets: {p: {drop_fields: ['a b']}}\n",
      "4:29: 'a b' does not belong into 'drop_fields'; write a name "
      "of letters, digits, '_', '-' and '.'\n"},
+    {BASE "presets: {p: {add_fields: [a]}}\n",
+     "4:27: 'add_fields' is a map; write 'NAME: value'\n"},
+    {BASE "presets: {p: {add_fields: {'a b': 1, stream: true, c: , d: [1, ~]}}}\n",
+     "4:28: 'a b' is no name of a member; write letters, digits, '_', '-' and '.'\n"
+     "4:38: member 'stream' is written by continuo; leave it out\n"
+     "4:52: no value; write a value, a list or a map\n"
+     "4:64: no value; write a value, a list or a map\n"},
+    {BASE "presets: {p: {models: {a: {add_fields: {x: {'y z': 1}}}}}}\n",
+     "4:45: 'y z' is no name of a member; write letters, digits, '_', '-' and '.'\n"},
+    {BACKENDS ROUTES
+     "models: {m: {backend: b, id: x, quirks: [top_q], drop_fields: ['a b']}}\n",
+     "3:42: unknown word 'top_q' in 'quirks'; did you mean 'top_k'?\n"
+     "3:64: 'a b' does not belong into 'drop_fields'; write a name of letters, "
+     "digits, '_', '-' and '.'\n"},
     {BASE "presets: {p: {keep_betas: ['a,b']}}\n",
      "4:28: 'a,b' does not belong into 'keep_betas'; write a name "
      "of letters, digits, '_', '-' and '.'\n"},
@@ -427,6 +441,7 @@ static const struct {
      "that the route uses\n"},
     {BACKENDS MODELS "routes: [{use: [m], models: {m: {backend: b}}}]\n",
      "3:34: unknown key 'backend' of a model's keys; known are id, "
+     "quirks, drop_fields, add_fields, "
      "context, max_output, continuation, thinking, images, "
      "server_tools, tools, max_body, stream, tool_format, smooth, "
      "price, prompt\n"},

@@ -41,11 +41,22 @@ static void same_pairs(const struct cn_header *a, size_t na, const struct cn_hea
 	}
 }
 
-#define SAME(f)  assert_true(a->f == b->f)
-#define TEXT(f)  same_text(a->f, b->f)
-#define TEXTS(f) same_texts(a->f, a->n_##f, b->f, b->n_##f)
-#define PAIRS(f) same_pairs(a->f, a->n_##f, b->f, b->n_##f)
-#define EACH(f)  for (size_t i = 0; i < a->n_##f; i++)
+static void same_members(const struct cn_edit_member *a, size_t na,
+                         const struct cn_edit_member *b, size_t nb)
+{
+	assert_int_equal(na, nb);
+	for (size_t i = 0; i < na; i++) {
+		assert_string_equal(a[i].name, b[i].name);
+		assert_string_equal(a[i].value, b[i].value);
+	}
+}
+
+#define SAME(f)    assert_true(a->f == b->f)
+#define TEXT(f)    same_text(a->f, b->f)
+#define TEXTS(f)   same_texts(a->f, a->n_##f, b->f, b->n_##f)
+#define PAIRS(f)   same_pairs(a->f, a->n_##f, b->f, b->n_##f)
+#define MEMBERS(f) same_members(a->f, a->n_##f, b->f, b->n_##f)
+#define EACH(f)    for (size_t i = 0; i < a->n_##f; i++)
 
 static void same_backend(const struct cn_backend *a, const struct cn_backend *b)
 {
@@ -59,6 +70,7 @@ static void same_backend(const struct cn_backend *a, const struct cn_backend *b)
 	PAIRS(headers);
 	SAME(quirks);
 	TEXTS(drop_fields);
+	MEMBERS(add_fields);
 	TEXTS(keep_betas);
 	SAME(drop_betas);
 	SAME(checks_signatures);
@@ -101,6 +113,9 @@ static void same_model(const struct cn_model *a, const struct cn_model *b)
 	SAME(stream_over);
 	TEXT(tool_format);
 	SAME(smooth);
+	SAME(quirks);
+	TEXTS(drop_fields);
+	MEMBERS(add_fields);
 	same_prompt(&a->prompt, &b->prompt);
 	SAME(price.input);
 	SAME(price.output);
@@ -354,6 +369,11 @@ static const char *const model_keys[] = {
     "stream: {over: %luk}",
     "tool_format: deepseek-v3",
     "smooth: true",
+    "quirks: [no_stop, top_k]",
+    "quirks: think_tags",
+    "drop_fields: [x, temperature%lu]",
+    "add_fields: {transforms: [], tool_stream: true, deep: {a: [{b: -1.50}, {}, []]}}",
+    "add_fields: {x: '$${y}: %lu', n: 1e%lu, 'true': 'true', tool_stream: no}",
     "price: {input: %lu.25, output: 0, date: 2026-11-21}",
     "price: {input: 0, output: 0, cache_read: 0.1, cache_write: 3.75}",
     "prompt: {replace: 'p $${x}.md'}",
@@ -418,11 +438,13 @@ static void add_keys(struct cn_buf *b, const char *const *keys, size_t n)
 
 static void add_backends_and_models(struct cn_buf *b)
 {
-	cn_buf_add_str(b,
-	               "presets:\n  mine: {url: 'https://me.example/a/v1', auth: api-key, "
-	               "headers: {a: b}, quirks: [think_tags], drop_fields: [x, y.z], "
-	               "keep_betas: [k-1], checks_signatures: true, count_tokens: true, "
-	               "models: {'*': {images: false}}}\nbackends:\n");
+	cn_buf_add_str(
+	    b, "presets:\n  mine: {url: 'https://me.example/a/v1', auth: api-key, "
+	       "headers: {a: b}, quirks: [think_tags], drop_fields: [x, y.z], "
+	       "add_fields: {tool_stream: false, k: '#'}, "
+	       "keep_betas: [k-1], checks_signatures: true, count_tokens: true, "
+	       "models: {'*': {images: false, quirks: [effort], drop_fields: [top_p], "
+	       "add_fields: {k: 2}}}}\nbackends:\n");
 	for (unsigned i = 0; i < 4; i++) {
 		const char *line = backend_lines[any(COUNT(backend_lines))];
 		cn_buf_printf(b, "  b%u", i);
