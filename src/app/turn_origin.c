@@ -48,13 +48,15 @@ struct cn_recipient cn_recipient__of(struct cn_arena *a, struct cn_shared *sh,
 	    .shared = sh,
 	    .owner = owner,
 	    .issuer = issuer_of(a, c, asked),
+	    .native = c->model->backend->wire == CN_WIRE_ANTHROPIC,
 	    .checks_signatures = c->model->backend->checks_signatures,
 	};
 }
 
 /*
  * Signatures go back only to whom issued them.  One that is not known was there before us:
- * a backend that checks is then the likely issuer, and any other has no use for it.
+ * a backend of the client's format that checks is then the likely issuer, and any other has
+ * no use for it.
  */
 bool cn_recipient__drop_thinking(void *self, const struct cn_thought *thought)
 {
@@ -64,10 +66,10 @@ bool cn_recipient__drop_thinking(void *self, const struct cn_thought *thought)
 	if (to->no_thinking)
 		return true;
 	if (!thought->has_origin)
-		return false;
+		return !to->native;
 	if (!cn_provenance__get(to->shared->provenance, &thought->origin, model) ||
 	    !model[0])
-		return !to->checks_signatures;
+		return !to->native || !to->checks_signatures;
 	return !cn_view_is(to->issuer, model);
 }
 

@@ -40,6 +40,11 @@ static bool first_backend(const struct cn_ending_input *in, size_t i)
 	       in->tried[i].candidate->model->backend == p->candidates[0].model->backend;
 }
 
+static bool speaks_clients(const struct cn_ending_input *in, size_t i)
+{
+	return in->tried[i].candidate->model->backend->wire == CN_WIRE_ANTHROPIC;
+}
+
 /* Every candidate uses the client's own credential: its account is the whole chain. */
 static bool only_client_key(const struct cn_plan *p)
 {
@@ -244,8 +249,10 @@ static bool pass(struct cn_arena *a, const struct cn_ending_input *in,
 	const struct cn_outcome *o = s->own;
 	const struct cn_outcome *last = in->n ? &in->outcomes[in->n - 1] : NULL;
 
-	/* Of a subscription's own limit or login the client knows best what to say. */
+	/* Of a subscription's own limit or login the client knows best what to say, in its
+	 * own format. */
 	if (!o && last && last->body.n && only_client_key(in->plan) &&
+	    speaks_clients(in, in->n - 1) &&
 	    (last->http_status == 429 || last->http_status == 401))
 		o = last;
 	if (!o)

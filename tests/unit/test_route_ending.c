@@ -596,6 +596,26 @@ static void s5_a_subscription_gets_its_own_answers(void **state)
 	plan.candidates = both;
 	plan.n = 2;
 	check(&mixed, &plan);
+	/* Nor one in another format: the client could not read it. */
+	static const struct cn_backend foreign = {.name = "foreign",
+	                                          .wire = CN_WIRE_OPENAI_CHAT};
+	static const struct cn_model far = {.name = "far", .backend = &foreign};
+	static const struct row translated = {"of another format",
+	                                      {H(AUTH, 401)},
+	                                      1,
+	                                      0,
+	                                      0,
+	                                      403,
+	                                      "permission_error",
+	                                      0,
+	                                      true,
+	                                      -1,
+	                                      false,
+	                                      NULL};
+	struct cn_candidate alone[] = {{&far, &client_key}};
+	plan.candidates = alone;
+	plan.n = 1;
+	check(&translated, &plan);
 }
 
 static void s5_a_refusal_that_no_policy_retries_is_delivered(void **state)
