@@ -200,6 +200,7 @@ struct cn_recipient {
 	struct cn_arena *arena;   /* borrowed; for what is made on the way */
 	struct cn_shared *shared; /* borrowed */
 	struct cn_view owner, issuer;
+	bool native; /* speaks the format of the client */
 	bool checks_signatures;
 	bool no_thinking; /* he refused what he was given */
 };
