@@ -71,7 +71,6 @@ struct message {
 	struct cn_view whole;
 	struct cn_json content;
 	enum role role;
-	bool results; /* of calls, in it */
 };
 
 static struct message read_message(struct cn_json json)
@@ -141,30 +140,38 @@ static void tell(struct merge *m, const char *until)
 	cn_buf_clear(&m->lead);
 }
 
+static bool is_space(char c)
+{
+	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+/* What stands in an array, without the space around it; empty: nothing. */
+static struct cn_view elements(struct cn_json array)
+{
+	const char *p = array.raw.p + 1, *end = array.raw.p + array.raw.n - 1;
+
+	while (p < end && is_space(*p))
+		p++;
+	while (p < end && is_space(end[-1]))
+		end--;
+	return cn_view(p, (size_t)(end - p));
+}
+
 /* A message of the user: its blocks stay where they are. */
 static void keep(struct merge *m, struct cn_json content)
 {
-	struct cn_json_iter it = cn_json_iter(content);
-	struct cn_view first, last;
+	bool text = content.kind == CN_JSON_STRING;
+	struct cn_view stays = text ? content.raw : elements(content);
 
-	if (content.kind == CN_JSON_STRING) {
-		if (cn_anthropic__inside(content).n == 0)
-			return;
-		next_block(m);
-		cn_buf_add_str(&m->lead, "{\"type\":\"text\",\"text\":");
-		tell(m, content.raw.p);
-		cn_buf_add_char(&m->lead, '}');
-		m->from = content.raw.p + content.raw.n;
+	if (text ? cn_anthropic__inside(content).n == 0 : stays.n == 0)
 		return;
-	}
-	if (!cn_json_next(&it))
-		return;
-	first = last = it.whole;
-	while (cn_json_next(&it))
-		last = it.whole;
 	next_block(m);
-	tell(m, first.p);
-	m->from = last.p + last.n;
+	if (text)
+		cn_buf_add_str(&m->lead, "{\"type\":\"text\",\"text\":");
+	tell(m, stays.p);
+	if (text)
+		cn_buf_add_char(&m->lead, '}');
+	m->from = stays.p + stays.n;
 }
 
 static void add_reminder(struct cn_anthropic__body *b, struct cn_buf *to,
@@ -218,16 +225,36 @@ static void put(struct merge *m, struct cn_view blocks, bool hold)
 	cn_buf_add_view(&m->held, blocks);
 }
 
+static bool has_results(struct cn_json content)
+{
+	for (struct cn_json_iter it = cn_json_iter(content); cn_json_next(&it);)
+		if (cn_json_is(cn_json_get(it.value, "type"), "tool_result"))
+			return true;
+	return false;
+}
+
+/* The last message with results of calls behind something that we say; NULL: none. */
+static const struct message *awaited(const struct cn_anthropic__body *b,
+                                     const struct run *run)
+{
+	const struct message *found = NULL;
+	bool says = b->opening.n > 0;
+
+	for (const struct message *at = run->v; at < run->v + run->n; at++)
+		if (at->role == CN_ROLE_SYSTEM)
+			says = true;
+		else if (says && has_results(at->content))
+			found = at;
+	return found;
+}
+
 static void merge_run(struct cn_anthropic__body *b, struct run *run)
 {
 	struct merge m = {.body = b, .from = run->v[0].whole.p};
-	const struct message *end = run->v + run->n, *results = run->v;
+	const struct message *end = run->v + run->n, *results = awaited(b, run);
 
-	for (const struct message *at = run->v; at < end; at++)
-		if (at->results)
-			results = at;
 	cn_buf_add_str(&m.lead, "{\"role\":\"user\",\"content\":[");
-	put(&m, b->opening, results->results);
+	put(&m, b->opening, results);
 	for (const struct message *at = run->v; at < end; at++) {
 		CN_AUTO(cn_buf) blocks = {0};
 
@@ -235,7 +262,7 @@ static void merge_run(struct cn_anthropic__body *b, struct run *run)
 			add_reminders(b, &blocks, at->content);
 		else
 			keep(&m, at->content);
-		put(&m, cn_buf_view(&blocks), at < results);
+		put(&m, cn_buf_view(&blocks), results && at < results);
 		if (at == results) {
 			put(&m, cn_buf_view(&m.held), false);
 			cn_buf_clear(&m.held);
@@ -283,26 +310,12 @@ static int by_place(const void *pa, const void *pb)
 	return (a->p > b->p) - (a->p < b->p);
 }
 
-/* Notes on the way whether results stand in it. */
-static void edit_content(struct cn_anthropic__body *b, struct message *m)
-{
-	bool edits = cn_anthropic__edits_blocks(b);
-
-	if (m->content.kind != CN_JSON_ARRAY)
-		return;
-	for (struct cn_json_iter it = cn_json_iter(m->content); cn_json_next(&it);) {
-		if (edits)
-			cn_anthropic__edit_block(b, it.value);
-		m->results |= m->role == CN_ROLE_USER && it.value.kind == CN_JSON_OBJECT &&
-		              cn_json_is(cn_json_get(it.value, "type"), "tool_result");
-	}
-}
-
 static void edit_each(struct cn_anthropic__body *b)
 {
 	static const char *const config[] = {"output_config", NULL};
 	bool no_system = cn_anthropic__has(b, CN_QUIRK_NO_SYSTEM_MESSAGES);
 	bool no_effort = cn_anthropic__has(b, CN_QUIRK_NO_EFFORT);
+	bool blocks = cn_anthropic__edits_blocks(b);
 	struct run run = {0};
 	size_t gone = 0, n_gone = b->messages.n; /* for thinking, in order of place */
 
@@ -314,7 +327,10 @@ static void edit_each(struct cn_anthropic__body *b)
 			continue;
 		}
 		m = read_message(it.value);
-		edit_content(b, &m);
+		if (blocks && m.content.kind == CN_JSON_ARRAY)
+			for (struct cn_json_iter c = cn_json_iter(m.content);
+			     cn_json_next(&c);)
+				cn_anthropic__edit_block(b, c.value);
 		if (no_effort && it.value.kind == CN_JSON_OBJECT)
 			cn_anthropic__strip(b, it.value, config);
 		if (m.role == CN_ROLE_USER || (m.role == CN_ROLE_SYSTEM && no_system)) {

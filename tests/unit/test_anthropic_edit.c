@@ -566,6 +566,34 @@ static void what_was_sent_is_sent_again(void **state)
 	}
 }
 
+/* The client's marker moves on, and what it leaves behind becomes a string. */
+static void a_marker_that_moved_on_changes_nothing(void **state)
+{
+	static const char *const forms[] = {
+	    "{'role':'system','content':[{'type':'text','text':'s','cache_control':{'type':"
+	    "'ephemeral'}}]}",
+	    "{'role':'system','content':[{'type':'text','text':'s'}]}",
+	    "{'role':'system','content':'s'}",
+	};
+	struct cn_edit edit = {.quirks = Q(NO_SYSTEM_MESSAGES) | Q(NO_CACHE_CONTROL),
+	                       .keep_stream = true};
+	CN_AUTO(cn_buf) first = {0};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+		CN_AUTO(cn_arena) a = {0};
+		CN_AUTO(cn_buf) got = {0};
+
+		encode(json(&a, cn_arena_printf(&a,
+		                                "{'model':'m','messages':[{'role':'user',"
+		                                "'content':'q'},%s]}",
+		                                forms[i])),
+		       &edit, i ? &got : &first);
+		if (i)
+			assert_string_equal(cn_buf_cstr(&got), cn_buf_cstr(&first));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -580,6 +608,7 @@ int main(void)
 	    cmocka_unit_test(thinking_has_a_budget),
 	    cmocka_unit_test(members_are_added),
 	    cmocka_unit_test(what_was_sent_is_sent_again),
+	    cmocka_unit_test(a_marker_that_moved_on_changes_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
