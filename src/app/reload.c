@@ -68,11 +68,6 @@ static void warn_of_later(const struct cn_policy *p)
 		if (later[i].asked)
 			cn_log(NULL, CN_LOG_WARNING, "not acted on by this version",
 			       CN_STR(NAME, later[i].key), CN_STR(FILE, p->file));
-	for (size_t i = 0; i < p->n_models; i++)
-		if (p->models[i].smooth || p->models[i].tool_format)
-			cn_log(NULL, CN_LOG_WARNING, "not acted on by this version",
-			       CN_STR(NAME, "smooth or tool_format"),
-			       CN_STR(MODEL, p->models[i].name), CN_STR(FILE, p->file));
 }
 
 /* Nothing is worse than a budget of money that counts none and does not say so. */

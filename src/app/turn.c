@@ -87,7 +87,7 @@ static uint64_t nearest(const struct cn_turn *t)
 		at = t->attempt ? UINT64_MAX : t->rest_until_ms;
 		break;
 	case CN_TURN_DRAINING:
-		at = t->store_until_ms;
+		at = t->stored ? UINT64_MAX : t->store_until_ms;
 		break;
 	case CN_TURN_PLANNING:
 		CN_NEARER(t->store_until_ms);
@@ -99,6 +99,8 @@ static uint64_t nearest(const struct cn_turn *t)
 		CN_NEARER(t->state == CN_TURN_DRAINING ? UINT64_MAX : t->open_early_ms);
 	else
 		CN_NEARER(t->wrote_ms + CN_PING_MS);
+	if (t->client)
+		CN_NEARER(cn_smooth_next_at(t->smooth));
 #undef CN_NEARER
 	return at;
 }
@@ -369,6 +371,8 @@ static void drain(struct cn_turn *t)
 	t->attempt = cn_attempt_cancel(t->attempt);
 	atomic_store(&t->weight.going, true);
 	cn_turn__book(t);
+	if (t->smooth)
+		cn_turn__flush(t);
 	t->store_until_ms = cn_clock_ms() + CN_STORE_WAIT_MS;
 	if (cn_records__finish(t))
 		arm(t);
@@ -523,8 +527,11 @@ static void on_idle(void *self)
 {
 	struct cn_turn *t = self;
 
-	if (t->state == CN_TURN_STREAMING)
-		cn_turn__flush(t);
+	if (t->state != CN_TURN_STREAMING)
+		return;
+	cn_turn__flush(t);
+	if (cn_smooth_next_at(t->smooth) != UINT64_MAX)
+		arm(t);
 }
 
 static void on_streamed(struct cn_turn *t, struct cn_outcome *o);
@@ -676,11 +683,24 @@ static void give_up(struct cn_turn *t)
 		end_with_error(t, NULL);
 }
 
+/* Text that is told evenly is not all told yet. */
+static bool is_on_its_way(const struct cn_turn *t)
+{
+	return t->client && cn_smooth_next_at(t->smooth) != UINT64_MAX;
+}
+
+static void end_told(struct cn_turn *t)
+{
+	cn_turn__tell_end(t);
+	turn_enter(t, CN_TURN_CLOSED);
+}
+
 static void on_timer(uv_timer_t *timer)
 {
 	struct cn_turn *t = timer->data;
 	uint64_t now = cn_clock_ms();
 
+	cn_turn__pace(t);
 	switch (t->state) {
 	case CN_TURN_RESTING:
 		if (now >= t->rest_until_ms) {
@@ -695,7 +715,11 @@ static void on_timer(uv_timer_t *timer)
 		}
 		break;
 	case CN_TURN_DRAINING:
-		if (now >= t->store_until_ms) {
+		if (t->stored && !is_on_its_way(t)) {
+			end_told(t);
+			return;
+		}
+		if (!t->stored && now >= t->store_until_ms) {
 			cn_records__forget(t);
 			cn_turn__stored(t, false);
 			return;
@@ -742,13 +766,18 @@ static void on_timer(uv_timer_t *timer)
 void cn_turn__stored(struct cn_turn *t, bool ok)
 {
 	cn_assert(t->state == CN_TURN_DRAINING);
+	if (t->stored)
+		return;
+	t->stored = true;
 	if (!ok && t->policy->history && t->worker->shared->store) {
 		cn_count(CN_CT_TURNS_UNSTORED);
 		cn_log(&t->log, CN_LOG_WARNING, "told before it was stored",
 		       CN_TEXT(REQUEST, t->request_id));
 	}
-	cn_turn__tell_end(t);
-	turn_enter(t, CN_TURN_CLOSED);
+	if (is_on_its_way(t))
+		arm(t);
+	else
+		end_told(t);
 }
 
 void cn_turn__client_gone(struct cn_turn *t, const char *why)
@@ -808,6 +837,9 @@ void cn_turn__stop(struct cn_turn *t)
 		end_lost(t);
 		return;
 	case CN_TURN_DRAINING:
+		if (t->stored)
+			end_told(t);
+		return;
 	case CN_TURN_CLOSED:
 		return;
 	}

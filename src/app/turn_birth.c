@@ -25,6 +25,7 @@ void cn_turn__free(struct cn_turn *t)
 	cn_pressure__leave(&t->weight);
 	cn_records__free(t);
 	t->splice = cn_splice_free(t->splice);
+	t->smooth = cn_smooth_free(t->smooth);
 	cn_turn__forget_sent(t);
 	cn_charge_release(&sh->charge, t->body.n + t->resume_bytes);
 	cn_buf_done(&t->body);

@@ -12,6 +12,7 @@
 
 #include "continuo/anthropic.h"
 #include "continuo/ending.h"
+#include "continuo/smooth.h"
 #include "continuo/splice.h"
 
 #define CN_TURN_STATES(X)                                                        \
@@ -89,7 +90,8 @@ struct cn_turn {
 	struct cn_arena sent;  /* owned: the request as the live or last attempt has it */
 	size_t sent_bytes;     /* charged for that */
 
-	struct cn_splice *splice;             /* owned; what the client has been told */
+	struct cn_splice *splice; /* owned; what the client has been told */
+	struct cn_smooth *smooth; /* owned: some of it, on its way; NULL: it goes at once */
 	struct cn_attempt *attempt;           /* owned; the one live attempt, or NULL */
 	const struct cn_candidate *candidate; /* of the live or last attempt; in the plan */
 	struct cn_outcome_fields
@@ -116,6 +118,7 @@ struct cn_turn {
 	struct cn_ending ending;    /* END_ERROR: what the client is told; in arena */
 	struct cn_records_job *job; /* owned; NULL: nothing is being recorded */
 	struct cn_store_wait *wait; /* borrowed: the commit awaited in DRAINING, or NULL */
+	bool stored; /* DRAINING: the store's word came, or is not waited for any more */
 
 	uint64_t started_ms, started_wall_ms; /* monotonic; Unix time */
 	uint64_t attempt_ms;                  /* start of the live attempt */
@@ -241,7 +244,9 @@ void cn_turn__tell_early(struct cn_turn *t);
 void cn_turn__tell_ping(struct cn_turn *t);
 /* Writes what the splice has gathered; pauses the attempt when the client is slow. */
 void cn_turn__flush(struct cn_turn *t);
-/* The last bytes, by t->end. */
+/* Of text that is told evenly, what is due by now. */
+void cn_turn__pace(struct cn_turn *t);
+/* The last bytes, by t->end; what is still on its way goes before them. */
 void cn_turn__tell_end(struct cn_turn *t);
 /* x-model-used at the end: whose output or error the client has; "none". */
 struct cn_view cn_turn__used(struct cn_turn *t);

@@ -87,6 +87,35 @@ static void wrote(struct cn_turn *t, bool more)
 	cn_attempt_pause(t->attempt, true);
 }
 
+/*
+ * Bytes of an open stream, in their order.  Once a model's text is told evenly, so is all
+ * that follows: another model may go on behind what is still on its way.
+ */
+static void send_on(struct cn_turn *t, struct cn_view bytes)
+{
+	CN_AUTO(cn_buf) due = {0};
+
+	if (!t->smooth && t->candidate && t->candidate->model->smooth)
+		t->smooth = cn_smooth_new(&t->worker->shared->charge);
+	if (t->smooth) {
+		cn_smooth_feed(t->smooth, bytes, cn_clock_ms(), &due);
+		bytes = cn_buf_view(&due);
+	}
+	if (bytes.n)
+		wrote(t, cn_conn_write(t->client->conn, bytes));
+}
+
+void cn_turn__pace(struct cn_turn *t)
+{
+	CN_AUTO(cn_buf) due = {0};
+
+	if (!t->smooth || !t->client)
+		return;
+	cn_smooth_take(t->smooth, cn_clock_ms(), &due);
+	if (due.n)
+		wrote(t, cn_conn_write(t->client->conn, cn_buf_view(&due)));
+}
+
 static void begin_stream(struct cn_turn *t, struct cn_view used)
 {
 	size_t n;
@@ -125,7 +154,7 @@ void cn_turn__tell_joint(struct cn_turn *t, struct cn_view used)
 		return;
 	cn_buf_printf(&text, "x-model-used %.*s", CN_VIEW_ARG(used));
 	cn_sse_add_comment(&comment, cn_buf_view(&text));
-	wrote(t, cn_conn_write(t->client->conn, cn_buf_view(&comment)));
+	send_on(t, cn_buf_view(&comment));
 }
 
 void cn_turn__tell_early(struct cn_turn *t)
@@ -153,7 +182,7 @@ void cn_turn__flush(struct cn_turn *t)
 
 	/* A client that did not ask for a stream gets it as a whole, at the end. */
 	if (t->client && out->n && t->head != CN_HEAD_NONE)
-		wrote(t, cn_conn_write(t->client->conn, cn_buf_view(out)));
+		send_on(t, cn_buf_view(out));
 	cn_buf_clear(out);
 }
 
@@ -220,7 +249,12 @@ static void tell_status(struct cn_turn *t)
 static void end_stream(struct cn_turn *t)
 {
 	struct cn_field trailer = {CN_VIEW("x-model-used"), cn_turn__used(t)};
+	CN_AUTO(cn_buf) rest = {0};
 
+	if (t->smooth)
+		cn_smooth_flush(t->smooth, &rest);
+	if (rest.n)
+		wrote(t, cn_conn_write(t->client->conn, cn_buf_view(&rest)));
 	cn_conn_end(t->client->conn, &trailer, t->wants_trailers ? 1 : 0);
 }
 

@@ -212,7 +212,8 @@ static const struct cn_row model_rows[] = {
      .normal = "the catalogue's, else none",
      .text = "The family whose tool calls arrive as text."},
     {"smooth", &cn_type_bool, FIELD(cn_model, smooth), .normal = "false",
-     .text = "Re-cuts and paces deltas that arrive in lumps."},
+     .text =
+         "Tells text that arrives in large pieces in small ones, at most a second later."},
     {"price", &cn_type_price, FIELD(cn_model, price), .table = &price_table,
      .normal = "the catalogue's", .text = "What it costs, in US dollars."},
     {"prompt", &cn_type_prompt, FIELD(cn_model, prompt),

@@ -23,7 +23,7 @@ HEADERS = {
     'base': 'arena buf charge clock counters error hash list log trace view',
     'wire': 'anthropic dialect event ids json message openai_chat outcome repair schema sse',
     'route': 'classify damage ending health plan policy spend',
-    'splice': 'joint splice',
+    'splice': 'joint smooth splice',
     'history': 'canon export record',
     'count': 'estimate',
     'http': 'http',
