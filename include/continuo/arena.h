@@ -21,6 +21,12 @@ char *cn_arena_dup(struct cn_arena *a, struct cn_view v);
 struct cn_view cn_arena_view(struct cn_arena *a, struct cn_view v);
 char *cn_arena_printf(struct cn_arena *a, const char *fmt, ...) CN_PRINTF(2, 3);
 
+/*
+ * Room for one more in an array of the arena that holds n of *cap elements of that size:
+ * returns where it is now.  Grows by doubling; what it outgrew stays till the end.
+ */
+void *cn_arena_more(struct cn_arena *a, void *v, size_t n, size_t *cap, size_t size);
+
 #define cn_arena_new(a, type) ((type *)cn_arena_zalloc((a), sizeof(type)))
 
 #endif

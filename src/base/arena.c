@@ -9,6 +9,7 @@
 
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
 #define CHUNK_MIN ((size_t)4096)
 #define CHUNK_MAX ((size_t)64 * 1024)
@@ -104,4 +105,17 @@ char *cn_arena_printf(struct cn_arena *a, const char *fmt, ...)
 	va_end(again);
 	cn_assert(written == n);
 	return s;
+}
+
+void *cn_arena_more(struct cn_arena *a, void *v, size_t n, size_t *cap, size_t size)
+{
+	void *more;
+
+	if (n < *cap)
+		return v;
+	*cap = *cap ? 2 * *cap : 8;
+	more = cn_arena_alloc(a, *cap * size);
+	if (n)
+		memcpy(more, v, n * size);
+	return more;
 }

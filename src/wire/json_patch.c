@@ -9,15 +9,7 @@
 
 static void add(struct cn_patches *ps, size_t at, size_t n, struct cn_view with)
 {
-	if (ps->n == ps->cap) {
-		size_t cap = ps->cap ? 2 * ps->cap : 8;
-		struct cn_patch *v = cn_arena_alloc(ps->arena, cap * sizeof(*v));
-
-		if (ps->n)
-			memcpy(v, ps->v, ps->n * sizeof(*v));
-		ps->v = v;
-		ps->cap = cap;
-	}
+	ps->v = cn_arena_more(ps->arena, ps->v, ps->n, &ps->cap, sizeof(*ps->v));
 	ps->v[ps->n] = (struct cn_patch){at, n, ps->n, with};
 	ps->n++;
 }

@@ -38,20 +38,6 @@ struct pass {
 	bool image, document; /* stood in the message being read */
 };
 
-/* Room for one more in an array of the arena, whose elements have that size. */
-static void *grown(struct cn_arena *a, void *v, size_t n, size_t *cap, size_t size)
-{
-	void *more;
-
-	if (n < *cap)
-		return v;
-	*cap = *cap ? 2 * *cap : 16;
-	more = cn_arena_alloc(a, *cap * size);
-	if (n)
-		memcpy(more, v, n * size);
-	return more;
-}
-
 /* ---- messages ---- */
 
 static enum kind kind_of(struct cn_json type)
@@ -119,8 +105,8 @@ static void note_thought(struct pass *g, struct cn_view block)
 
 	if (!has_room(g, r->n_thoughts))
 		return;
-	r->thoughts = grown(g->arena, r->thoughts, r->n_thoughts, &g->thoughts_cap,
-	                    sizeof(*r->thoughts));
+	r->thoughts = cn_arena_more(g->arena, r->thoughts, r->n_thoughts, &g->thoughts_cap,
+	                            sizeof(*r->thoughts));
 	r->thoughts[r->n_thoughts++] = (struct cn_thought){.block = block};
 }
 
@@ -132,7 +118,8 @@ static void note_call(struct pass *g, struct cn_view block, struct cn_json id)
 	if (!cn_view_starts(cn_json_text(&a, id), CN_VIEW(CN_ID_TOOL_OURS)) ||
 	    !has_room(g, r->n_calls))
 		return;
-	r->calls = grown(g->arena, r->calls, r->n_calls, &g->calls_cap, sizeof(*r->calls));
+	r->calls =
+	    cn_arena_more(g->arena, r->calls, r->n_calls, &g->calls_cap, sizeof(*r->calls));
 	r->calls[r->n_calls++] = (struct cn_call_mention){block, id};
 }
 
@@ -335,8 +322,8 @@ static void walk_root(struct pass *g, const struct cn_request_ear *ear)
 		struct cn_json v = walk_member(g, key, ear);
 		const char *from = key.p - 1;
 
-		r->members = grown(g->arena, r->members, r->n_members, &g->members_cap,
-		                   sizeof(*r->members));
+		r->members = cn_arena_more(g->arena, r->members, r->n_members,
+		                           &g->members_cap, sizeof(*r->members));
 		r->members[r->n_members++] =
 		    (struct cn_member){key, v, cn_view(from, (size_t)(g->w.p - from))};
 	}

@@ -66,7 +66,7 @@ void cn_chat__read_block(struct cn_json block, struct cn_chat_block *ret)
 
 static struct cn_chat_part *add_part(struct cn_chat_encoder *e, struct cn_chat_parts *to)
 {
-	to->v = cn_chat__grow(e->arena, to->v, to->n, &to->cap, sizeof(*to->v));
+	to->v = cn_arena_more(e->arena, to->v, to->n, &to->cap, sizeof(*to->v));
 	to->v[to->n] = (struct cn_chat_part){.text = true};
 	return &to->v[to->n++];
 }
@@ -179,7 +179,7 @@ static void add_reference(struct cn_chat_encoder *e, struct cn_chat_parts *to,
 	struct cn_view name = cn_json_text(e->arena, b->tool_name);
 
 	e->named =
-	    cn_chat__grow(e->arena, e->named, e->n_named, &e->named_cap, sizeof(*e->named));
+	    cn_arena_more(e->arena, e->named, e->n_named, &e->named_cap, sizeof(*e->named));
 	e->named[e->n_named++] = name;
 	name = cn_chat__short_name(e->arena, name);
 	add_around(e, to, "The tool ", cn_chat__escaped(e->arena, name),

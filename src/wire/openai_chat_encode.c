@@ -15,19 +15,6 @@
 
 /* ---- bytes out ---- */
 
-void *cn_chat__grow(struct cn_arena *a, void *v, size_t n, size_t *cap, size_t size)
-{
-	void *more;
-
-	if (n < *cap)
-		return v;
-	*cap = *cap ? 2 * *cap : 8;
-	more = cn_arena_alloc(a, *cap * size);
-	if (n)
-		memcpy(more, v, n * size);
-	return more;
-}
-
 void cn_chat_out__add(struct cn_chat_encoder *e, struct cn_view raw)
 {
 	struct cn_chat_out *o = &e->out;
@@ -37,7 +24,7 @@ void cn_chat_out__add(struct cn_chat_encoder *e, struct cn_view raw)
 		return;
 	}
 	o->cuts =
-	    cn_chat__grow(e->arena, o->cuts, o->n_cuts, &o->cuts_cap, sizeof(*o->cuts));
+	    cn_arena_more(e->arena, o->cuts, o->n_cuts, &o->cuts_cap, sizeof(*o->cuts));
 	o->cuts[o->n_cuts++] = (struct cn_chat_cut){o->b.n, raw};
 	o->borrowed += raw.n;
 }
@@ -63,7 +50,7 @@ static void add_slice(struct cn_chat_encoder *e, struct cn_view v)
 
 	if (v.n == 0)
 		return;
-	o->slices.v = cn_chat__grow(e->arena, o->slices.v, o->slices.n, &o->slices_cap,
+	o->slices.v = cn_arena_more(e->arena, o->slices.v, o->slices.n, &o->slices_cap,
 	                            sizeof(*o->slices.v));
 	o->slices.v[o->slices.n++] = v;
 	o->slices.bytes += v.n;

@@ -89,9 +89,6 @@ static inline bool cn_chat_quirk(const struct cn_chat_encoder *e, enum cn_quirk 
 /* A member of the client's request; NONE where it is not sent. */
 struct cn_json cn_chat__member(const struct cn_chat_encoder *e, const char *key);
 
-/* Grows an array in the arena by doubling; returns where the next one goes. */
-void *cn_chat__grow(struct cn_arena *a, void *v, size_t n, size_t *cap, size_t size);
-
 /* ---- openai_chat_encode.c: bytes out ---- */
 
 void cn_chat_out__add(struct cn_chat_encoder *e, struct cn_view raw);

@@ -455,7 +455,7 @@ static void take_call(struct cn_chat_encoder *e, const struct cn_chat_block *b)
 {
 	begin_assistant(e);
 	e->asks =
-	    cn_chat__grow(e->arena, e->asks, e->n_asks, &e->asks_cap, sizeof(*e->asks));
+	    cn_arena_more(e->arena, e->asks, e->n_asks, &e->asks_cap, sizeof(*e->asks));
 	e->asks[e->n_asks] = (struct cn_chat_asked){.id = cn_json_text(e->arena, b->id),
 	                                            .order = e->n_asks,
 	                                            .name = b->name,

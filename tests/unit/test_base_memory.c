@@ -116,6 +116,21 @@ static int sum(struct cn_list *head)
 	return total;
 }
 
+static void arena_arrays_grow_and_keep_their_elements(void **state)
+{
+	CN_AUTO(cn_arena) a = {0};
+	size_t *v = NULL, cap = 0;
+
+	(void)state;
+	for (size_t n = 0; n < 1000; n++) {
+		v = cn_arena_more(&a, v, n, &cap, sizeof(*v));
+		assert_true(cap > n);
+		v[n] = n;
+	}
+	for (size_t n = 0; n < 1000; n++)
+		assert_int_equal(v[n], n);
+}
+
 static void list_survives_removal_while_visiting(void **state)
 {
 	(void)state;
@@ -169,6 +184,7 @@ int main(void)
 	    cmocka_unit_test(detached_bytes_belong_to_the_caller),
 	    cmocka_unit_test(arena_pieces_are_aligned_and_apart),
 	    cmocka_unit_test(arena_copies_are_terminated),
+	    cmocka_unit_test(arena_arrays_grow_and_keep_their_elements),
 	    cmocka_unit_test(list_survives_removal_while_visiting),
 	    cmocka_unit_test(charge_stops_at_its_limit),
 	};
