@@ -113,8 +113,6 @@ static bool forward(struct cn_count_call *call, const struct cn_plan *plan)
 		struct cn_edit edit = {
 		    .model = cn_view_str(c->model->id),
 		    .keep_stream = true,
-		    .drop = c->model->drop_fields,
-		    .n_drop = c->model->n_drop_fields,
 		    .quirks = c->model->quirks,
 		    .images = c->model->images,
 		    .prompt_how = prompt ? prompt->how : CN_PROMPT_NONE,
@@ -140,6 +138,8 @@ static bool forward(struct cn_count_call *call, const struct cn_plan *plan)
 		};
 		struct cn_upstream_field *fields;
 
+		edit.drop = cn_try__dropped(&call->arena, c->model, true,
+		                            (struct cn_view){NULL, 0}, &edit.n_drop);
 		if (!b->count_tokens || b->wire != CN_WIRE_ANTHROPIC)
 			continue;
 		call->credential = (struct cn_credential){call->worker->shared->vault,

@@ -180,6 +180,12 @@ void cn_turn__book(const struct cn_turn *t);
 /* Starts an attempt at t->candidate; on failure an outcome that says why. */
 bool cn_turn__try(struct cn_turn *t, struct cn_attempt_owner owner,
                   struct cn_outcome *retfail);
+/*
+ * Names, n of them, of the client's members that this model never gets, and of the one it
+ * refused just now (may be empty); thinks: it may, this time.  In the arena.
+ */
+const char *const *cn_try__dropped(struct cn_arena *a, const struct cn_model *m,
+                                   bool thinks, struct cn_view refused, size_t *retn);
 /* No attempt is running: its request is forgotten. */
 void cn_turn__forget_sent(struct cn_turn *t);
 /* "backend/model" of a candidate, in the turn's arena. */

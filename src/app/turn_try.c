@@ -111,20 +111,19 @@ static bool streams(const struct cn_turn *t)
 	return true;
 }
 
-/* Members of the body that this model never gets, and the one it refused just now. */
-static const char *const *dropped(struct cn_turn *t, bool thinks, size_t *retn)
+const char *const *cn_try__dropped(struct cn_arena *a, const struct cn_model *m,
+                                   bool thinks, struct cn_view refused, size_t *retn)
 {
-	const struct cn_model *m = t->candidate->model;
-	const char **v =
-	    cn_arena_zalloc(&t->arena, (m->n_drop_fields + 3) * sizeof(char *));
+	const char **v = cn_arena_zalloc(a, (m->n_drop_fields + 3) * sizeof(char *));
 	size_t n = 0;
 
 	for (size_t i = 0; i < m->n_drop_fields; i++)
 		v[n++] = m->drop_fields[i];
-	if (t->repair.repair == CN_REPAIR_FIELD)
-		v[n++] = cn_arena_dup(&t->arena, t->repair.repair_field);
-	/* What clears thinking is refused where nothing thinks. */
-	if (!thinks) {
+	if (refused.n)
+		v[n++] = cn_arena_dup(a, refused);
+	/* What clears thinking is refused where nothing thinks.  How the other format says
+	 * whether to think is its encoder's. */
+	if (!thinks || (!m->thinking && m->backend->wire == CN_WIRE_ANTHROPIC)) {
 		v[n++] = "thinking";
 		v[n++] = "context_management";
 	}
@@ -182,6 +181,7 @@ static struct cn_slices encode(struct cn_turn *t, bool stream)
 	bool prefill =
 	    cn_splice_continuing(t->splice) && cn_turn__how(t) == CN_RESUME_PREFILL;
 	const struct cn_prompt *prompt = cn_policy_prompt(t->plan.route, m);
+	struct cn_view refused = {NULL, 0};
 	struct cn_recipient whose =
 	    cn_recipient__of(to, t->worker->shared, t->candidate, t->owner, t->req.model);
 	struct cn_edit edit = {
@@ -201,12 +201,15 @@ static struct cn_slices encode(struct cn_turn *t, bool stream)
 	    .self = &whose,
 	};
 
+	if (t->repair.repair == CN_REPAIR_FIELD)
+		refused = t->repair.repair_field;
 	whose.no_thinking = t->repair.repair == CN_REPAIR_THINKING;
 	t->asked_tokens = limit;
 	if (cn_splice_continuing(t->splice))
 		cn_turn__edit_resume(t, &edit);
 	/* A prefill is the answer's own text: nothing can be thought before it any more. */
-	edit.drop = dropped(t, !prefill && thinking_fits(t, limit), &edit.n_drop);
+	edit.drop = cn_try__dropped(&t->arena, m, !prefill && thinking_fits(t, limit),
+	                            refused, &edit.n_drop);
 	return cn_dialect_of(m->backend->wire)->encode(to, &t->req, &edit);
 }
 

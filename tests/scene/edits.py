@@ -95,9 +95,10 @@ def b0202_a_prompt_file_is_read_again(home):
 @scene
 def b0203_what_a_backend_does_not_know(home):
     """It is not sent; the rest is as it came, the next turn begins with the same bytes, and a count is of the same."""
-    p, r, t = serve(home, {'wire: anthropic': 'preset: anthropic, quirks: [no_system_messages, no_deferred_tools, auto_tool_choice, '
+    p, r, t = serve(home, {'id: id-a': 'id: id-a, thinking: false', 'wire: anthropic': 'preset: anthropic, quirks: [no_system_messages, no_deferred_tools, auto_tool_choice, '
                            'no_attribution, no_cache_control]'})
-    more = {'system': [BILLING, IDENTITY], 'tools': TOOLS, 'tool_choice': {'type': 'any'}}
+    more = {'system': [BILLING, IDENTITY], 'tools': TOOLS, 'tool_choice': {'type': 'any'}, 'thinking': {'type': 'adaptive'},
+            'context_management': {'edits': []}}
     for n in (2, 4):
         same(post(r.port, t, request_body(messages=TURNS[:n], **more)).status, 200, 'status')
     first, second = (body_of(s) for s in p.seen('a'))
@@ -108,6 +109,7 @@ def b0203_what_a_backend_does_not_know(home):
     same([[x['name'] for x in b['tools']] for b in (first, second)], [['Write'], ['Write', 'Deep']], 'the tools')
     same((second['tools'][1], second['tool_choice'], second['system']),
          ({'name': 'Deep', 'input_schema': {}}, {'type': 'auto'}, [text('You are X.')]), 'the rest')
+    same([k for k in ('thinking', 'context_management') if k in second], [], 'what a model is told that cannot think')
     counted = post(r.port, t, request_body(messages=TURNS, stream=None, max_tokens=None, **more), path='/v1/messages/count_tokens')
     same((counted.status, counted.headers['x-model-used']), (200, 'a/m-a'), 'who counts')
     asked = body_of(p.seen('a')[-1])
