@@ -106,7 +106,7 @@ static bool streams(const struct cn_turn *t)
 	case CN_STREAM_NEVER:
 		return false;
 	case CN_STREAM_OVER:
-		return t->req.max_tokens > m->stream_over;
+		return output_limit(t) > m->stream_over;
 	}
 	return true;
 }

@@ -207,7 +207,9 @@ static const struct cn_row model_rows[] = {
     {"max_body", &cn_type_size, FIELD(cn_model, max_body), .min = 1, .max = GIB,
      .normal = "the catalogue's, else none", .text = "The largest request that it takes."},
     {"stream", &cn_type_stream, FIELD(cn_model, stream),
-     .normal = "the catalogue's, else always", .text = "When to ask it for a stream."},
+     .normal = "the catalogue's, else always",
+     .text = "When to ask it for a stream; what the client asks for is its own matter.  A "
+             "whole answer may take ten times first_byte_timeout."},
     {"tool_format", &cn_type_word_text, FIELD(cn_model, tool_format), .words = tool_formats,
      .normal = "the catalogue's, else none",
      .text = "The family whose tool calls arrive as text."},

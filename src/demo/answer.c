@@ -374,7 +374,12 @@ void cn_demo__answer(const struct cn_step *s, struct cn_view head, struct cn_vie
 		(void)answer_plainly(&bad, ret);
 	} else if (!t.stream || s->kind == CN_STEP_WHOLE) {
 		cn_task_message(&json, &t);
-		add_whole(&ret->now, s, 200, "application/json", cn_buf_view(&json));
+		if (s->kind == CN_STEP_DELAY) {
+			ret->how = CN_LATER_TIMER;
+			ret->after_ms = s->n;
+		}
+		add_whole(ret->how == CN_LATER_NONE ? &ret->now : &ret->later, s, 200,
+		          "application/json", cn_buf_view(&json));
 	} else {
 		answer_stream(s, &t, ret);
 	}

@@ -308,6 +308,9 @@ static void choose_id(struct cn_splice *s, struct cn_block *block)
 const char *cn_splice__append(struct cn_splice *s, struct cn_block *block,
                               struct cn_buf *to, struct cn_view bytes)
 {
+	/* One event may be more than what may be held: a text shows itself with it. */
+	bool full = s->held_other > CN_HELD_MAX;
+
 	if (!cn_splice__add(s, to, bytes))
 		return "the memory budget is used up";
 	if (block->type == CN_BLOCK_TOOL_USE && block->body.n > CN_TOOL_MAX)
@@ -321,7 +324,7 @@ const char *cn_splice__append(struct cn_splice *s, struct cn_block *block,
 	else if (block->type != CN_BLOCK_TOOL_USE)
 		s->held_other += bytes.n;
 	/* A client that does not stream is given all of it at the end. */
-	if (s->opts.gathers || s->held_other <= CN_HELD_MAX)
+	if (s->opts.gathers || !full)
 		return NULL;
 	return "more than 256 KiB held before the commit";
 }

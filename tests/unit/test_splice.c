@@ -503,12 +503,35 @@ static void only_what_is_held_back_has_a_limit(void **state)
 		f.splice = cn_splice_new(&o);
 		cn_splice_begin(f.splice, &author);
 		bad = feed(&f, cn_view_str(CN_START CN_TEXT0));
-		for (size_t n = 0; n <= CN_HELD_MAX && !bad; n += 5)
+		for (size_t n = 0; n <= CN_HELD_MAX + 5 && !bad; n += 5)
 			bad = feed(&f, cn_view_str(CN_HELLO));
 		assert_int_equal(bad == NULL, gathers[i]);
 		cn_splice_free(f.splice);
 		cn_arena_done(&f.arena);
 	}
+}
+
+/* As whole answers come: it is shown with the event that brings it. */
+static void one_text_may_be_longer_than_what_is_held(void **state)
+{
+	struct cn_splice_opts o = opts_with(CN_TOOLS);
+	struct feeder f = {.splice = cn_splice_new(&o), .commit = true};
+	CN_AUTO(cn_buf) text = {0};
+	struct cn_event ev = {.kind = CN_EV_BLOCK_DELTA, .delta = CN_DELTA_TEXT};
+
+	(void)state;
+	while (text.n <= 2 * CN_HELD_MAX)
+		cn_buf_add_str(&text, "All work and no play. ");
+	ev.text = cn_buf_view(&text);
+	cn_splice_begin(f.splice, &author);
+	assert_null(feed(&f, cn_view_str(CN_START CN_TEXT0)));
+	assert_null(cn_splice_feed(f.splice, &ev, 1000));
+	assert_true(cn_splice_proved(f.splice, 1000));
+	cn_splice_commit(f.splice);
+	assert_null(cn_splice_feed(f.splice, &ev, 1000));
+	assert_true(cn_splice_out(f.splice)->n > 4 * CN_HELD_MAX);
+	cn_splice_free(f.splice);
+	cn_arena_done(&f.arena);
 }
 
 static void odd_framing_of_blocks_is_levelled(void **state)
@@ -666,6 +689,7 @@ int main(void)
 	    cmocka_unit_test(a_call_cut_by_the_limit_is_dropped),
 	    cmocka_unit_test(what_a_backend_makes_us_keep_is_charged_and_bounded),
 	    cmocka_unit_test(only_what_is_held_back_has_a_limit),
+	    cmocka_unit_test(one_text_may_be_longer_than_what_is_held),
 	    cmocka_unit_test(odd_framing_of_blocks_is_levelled),
 	    cmocka_unit_test(empty_answers_are_seen),
 	    cmocka_unit_test(recorded_streams_come_out_whole),
