@@ -185,6 +185,7 @@ struct cn_decode_hints {
 	uint64_t input_estimate; /* tokens of the request, until the backend counts them */
 	uint64_t quirks;         /* of the model */
 	bool thinking;           /* the client wants to have it */
+	bool one_call;           /* the client wants one call at a time */
 };
 
 /* One event, valid for the call.  false: no more of them (the decoder is then finished). */
@@ -229,6 +230,11 @@ int cn_decoder_whole(struct cn_decoder *d, struct cn_arena *a, struct cn_view bo
  * is ended here, by events; true then.
  */
 bool cn_decoder_end(struct cn_decoder *d, struct cn_arena *a);
+/*
+ * Whether it ended the answer where the client wanted the end: what the backend still says
+ * is of no use to anyone.
+ */
+bool cn_decoder_cut_short(const struct cn_decoder *d);
 /* Bytes that it holds, for a charge. */
 size_t cn_decoder_held(const struct cn_decoder *d);
 

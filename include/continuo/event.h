@@ -7,16 +7,17 @@
 
 #include "continuo/view.h"
 
-#define CN_EVENTS(X)                          \
-	X(MESSAGE_START, "message_start")     \
-	X(BLOCK_START, "content_block_start") \
-	X(BLOCK_DELTA, "content_block_delta") \
-	X(BLOCK_STOP, "content_block_stop")   \
-	X(MESSAGE_DELTA, "message_delta")     \
-	X(MESSAGE_STOP, "message_stop")       \
-	X(PING, "ping")                       \
-	X(ERROR, "error")                     \
-	X(UNKNOWN, "") /* an event of a name we do not know: passed over */
+#define CN_EVENTS(X)                                                                    \
+	X(MESSAGE_START, "message_start")                                               \
+	X(BLOCK_START, "content_block_start")                                           \
+	X(BLOCK_DELTA, "content_block_delta")                                           \
+	X(BLOCK_STOP, "content_block_stop")                                             \
+	X(MESSAGE_DELTA, "message_delta")                                               \
+	X(MESSAGE_STOP, "message_stop")                                                 \
+	X(PING, "ping")                                                                 \
+	X(ERROR, "error")                                                               \
+	X(PROGRESS, "") /* content came that is not told, or not yet: a sign of life */ \
+	X(UNKNOWN, "")  /* an event of a name we do not know: passed over */
 
 enum cn_event_kind {
 #define X(symbol, name) CN_EV_##symbol,

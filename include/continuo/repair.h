@@ -17,4 +17,11 @@
 bool cn_repair_call(struct cn_arena *a, struct cn_json tools, bool may_close,
                     struct cn_view *name, struct cn_view *input);
 
+/*
+ * The JSON value that was meant by what is none; *ret is in the arena.  false where that is
+ * not certain.
+ */
+bool cn_repair_json(struct cn_arena *a, struct cn_view text, bool may_close,
+                    struct cn_view *ret);
+
 #endif

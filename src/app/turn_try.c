@@ -216,8 +216,12 @@ static struct cn_slices encode(struct cn_turn *t, bool stream)
 /* What reading the answer takes. */
 static struct cn_decode_hints hints(const struct cn_turn *t)
 {
-	const struct cn_member *stop = cn_request_member(&t->req, "stop_sequences");
+	const struct cn_member *stop = cn_request_member(&t->req, "stop_sequences"),
+			       *choice = cn_request_member(&t->req, "tool_choice");
+	struct cn_json one = {.kind = CN_JSON_NONE};
 
+	if (choice)
+		one = cn_json_get(choice->value, "disable_parallel_tool_use");
 	return (struct cn_decode_hints){
 	    .tools = t->req.tools,
 	    .stop_sequences = stop ? stop->value : (struct cn_json){.kind = CN_JSON_NONE},
@@ -225,6 +229,7 @@ static struct cn_decode_hints hints(const struct cn_turn *t)
 	    .input_estimate = t->req.estimate,
 	    .quirks = t->candidate->model->quirks,
 	    .thinking = t->req.thinking,
+	    .one_call = one.kind == CN_JSON_TRUE,
 	};
 }
 

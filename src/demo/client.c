@@ -200,6 +200,7 @@ static bool on_event(void *self, const struct cn_sse_event *sse)
 		         CN_VIEW_ARG(ev.error_type), CN_VIEW_ARG(ev.error_message));
 		return wrong(r, what);
 	}
+	case CN_EV_PROGRESS:
 	case CN_EV_UNKNOWN:
 		return wrong(r, "an event of an unknown name");
 	}

@@ -526,6 +526,7 @@ const char *cn_splice_feed(struct cn_splice *s, const struct cn_event *ev, uint6
 	case CN_EV_MESSAGE_STOP:
 		return on_stop(s);
 	case CN_EV_PING:
+	case CN_EV_PROGRESS:
 	case CN_EV_ERROR:
 	case CN_EV_UNKNOWN:
 		return NULL;

@@ -94,6 +94,8 @@ bool cn_answer__on_event(void *self, const struct cn_event *ev)
 		(void)cn_attempt__mark(at, CN_ENDING_JUDGED);
 		return false;
 	}
+	if (ev->kind == CN_EV_PROGRESS)
+		return true;
 	if (!within_ceiling(at, ev))
 		return false;
 	at->delta_seen |= is_content(ev);

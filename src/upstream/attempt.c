@@ -67,7 +67,8 @@ static void attempt_tell(struct cn_attempt *at)
 {
 	struct cn_outcome outcome = cn_verdict__outcome(at);
 	struct cn_attempt_owner owner = at->opts.owner;
-	bool linger = at->ending == CN_ENDING_STOPPED && !at->done;
+	bool linger = at->ending == CN_ENDING_STOPPED && !at->done &&
+	              !cn_decoder_cut_short(at->decoder);
 
 	at->told = true;
 	if (linger) {

@@ -18,7 +18,8 @@ static enum cn_event_kind kind_of(struct cn_view name)
 #undef X
 	};
 
-	for (size_t i = 0; i + 1 < sizeof(kinds) / sizeof(kinds[0]); i++)
+	/* The last two have no name. */
+	for (size_t i = 0; i + 2 < sizeof(kinds) / sizeof(kinds[0]); i++)
 		if (cn_view_is(name, kinds[i].name))
 			return kinds[i].kind;
 	return CN_EV_UNKNOWN;
@@ -249,6 +250,7 @@ int cn_anthropic_decode(struct cn_arena *a, struct cn_view name, struct cn_view 
 		break;
 	case CN_EV_MESSAGE_STOP:
 	case CN_EV_PING:
+	case CN_EV_PROGRESS:
 	case CN_EV_UNKNOWN:
 		break;
 	}

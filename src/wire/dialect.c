@@ -36,6 +36,8 @@ struct cn_decoder *cn_decoder_new(const struct cn_dialect *dialect,
 		d->hints = *hints;
 	d->on_event = on_event;
 	d->self = self;
+	if (d->ops->init)
+		d->ops->init(d);
 	return d;
 }
 
@@ -68,6 +70,11 @@ int cn_decoder_whole(struct cn_decoder *d, struct cn_arena *a, struct cn_view bo
 bool cn_decoder_end(struct cn_decoder *d, struct cn_arena *a)
 {
 	return d->ops->end && !d->stopped && d->ops->end(d, a);
+}
+
+bool cn_decoder_cut_short(const struct cn_decoder *d)
+{
+	return d && d->cut_short;
 }
 
 size_t cn_decoder_held(const struct cn_decoder *d)

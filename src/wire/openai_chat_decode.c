@@ -8,8 +8,6 @@
  */
 #include "openai_chat_impl.h"
 
-#define FIGURE_MAX ((uint64_t)1 << 40) /* no count of tokens is larger */
-
 static struct cn_chat *chat_of(struct cn_decoder *d)
 {
 	return (struct cn_chat *)d;
@@ -22,19 +20,15 @@ static bool has_text(struct cn_json v)
 
 /* ---- usage ---- */
 
-static bool figure(struct cn_json usage, const char *key, uint64_t *ret)
-{
-	return cn_json_u64(cn_json_get(usage, key), ret) && *ret < FIGURE_MAX;
-}
-
 static uint64_t cached_of(struct cn_json usage)
 {
 	struct cn_json details = cn_json_get(usage, "prompt_tokens_details");
 	uint64_t n;
 
-	if (figure(details, "cached_tokens", &n) ||
-	    figure(usage, "prompt_cache_hit_tokens", &n) ||
-	    figure(usage, "cached_tokens", &n) || figure(usage, "num_cached_tokens", &n))
+	if (cn_wire__figure(details, "cached_tokens", &n) ||
+	    cn_wire__figure(usage, "prompt_cache_hit_tokens", &n) ||
+	    cn_wire__figure(usage, "cached_tokens", &n) ||
+	    cn_wire__figure(usage, "num_cached_tokens", &n))
 		return n;
 	return 0;
 }
@@ -43,8 +37,8 @@ static uint64_t reasoning_of(struct cn_json usage)
 {
 	uint64_t n;
 
-	return figure(cn_json_get(usage, "completion_tokens_details"), "reasoning_tokens",
-	              &n)
+	return cn_wire__figure(cn_json_get(usage, "completion_tokens_details"),
+	                       "reasoning_tokens", &n)
 	           ? n
 	           : 0;
 }
@@ -57,10 +51,10 @@ static void read_usage(struct cn_chat *c, struct cn_json usage)
 
 	if (usage.kind != CN_JSON_OBJECT)
 		return;
-	if (figure(usage, "prompt_tokens", &prompt)) {
+	if (cn_wire__figure(usage, "prompt_tokens", &prompt)) {
 		u->cache_read = cached_of(usage);
-		(void)figure(cn_json_get(usage, "prompt_tokens_details"),
-		             "cache_write_tokens", &written);
+		(void)cn_wire__figure(cn_json_get(usage, "prompt_tokens_details"),
+		                      "cache_write_tokens", &written);
 		u->cache_write = written;
 		/* Where more was cached than sent, the one does not count the other. */
 		u->input = u->cache_read + written > prompt
@@ -70,10 +64,10 @@ static void read_usage(struct cn_chat *c, struct cn_json usage)
 	} else {
 		prompt = 0;
 	}
-	if (!figure(usage, "completion_tokens", &output))
+	if (!cn_wire__figure(usage, "completion_tokens", &output))
 		return;
 	/* Reasoning belongs to the output; some count it beside it, as their sum shows. */
-	if (reasoning && figure(usage, "total_tokens", &total) &&
+	if (reasoning && cn_wire__figure(usage, "total_tokens", &total) &&
 	    total == prompt + output + reasoning)
 		output += reasoning;
 	u->output = output;
@@ -85,63 +79,27 @@ static struct cn_usage final_usage(const struct cn_chat *c)
 	struct cn_usage u = c->usage;
 
 	/* Four bytes are about a token; something that was said is not nothing. */
-	if (c->said && (!u.has_output || u.output == 0))
-		u.output = (c->said + 3) / 4;
+	if (c->out.said && (!u.has_output || u.output == 0))
+		u.output = (c->out.said + 3) / 4;
 	u.has_output = true;
 	return u;
 }
 
 /* ---- the end ---- */
 
-static bool among(struct cn_view word, const char *const *words)
-{
-	for (; *words; words++)
-		if (cn_view_eq_nocase(word, cn_view_str(*words)))
-			return true;
-	return false;
-}
-
-static bool means_cut(struct cn_view reason)
-{
-	static const char *const words[] = {"length", "max_tokens", "model_length",
-	                                    "max_output_tokens", NULL};
-
-	return among(reason, words);
-}
-
-static bool means_failure(struct cn_view reason)
-{
-	static const char *const words[] = {"insufficient_system_resource",
-	                                    "network_error",
-	                                    "error",
-	                                    "abort",
-	                                    "engine_overloaded",
-	                                    "repetition",
-	                                    NULL};
-
-	return among(reason, words);
-}
-
-static bool means_refusal(struct cn_view reason)
-{
-	static const char *const words[] = {
-	    "content_filter",     "sensitive", "safety", "recitation",
-	    "prohibited_content", "refusal",   NULL};
-
-	return among(reason, words);
-}
-
 static struct cn_view stop_reason(const struct cn_chat *c)
 {
-	struct cn_view reason = cn_buf_view(&c->finish);
+	enum cn_stop_meaning meaning = cn_wire__stop_meaning(cn_buf_view(&c->finish));
 
-	if (means_cut(reason) || (c->cut && cn_chat__call_cut(c)))
+	if (c->out.hit.n)
+		return c->out.n_calls ? CN_VIEW("tool_use") : CN_VIEW("stop_sequence");
+	if (meaning == CN_STOP_CUT || (c->cut && cn_compose__call_cut(&c->out)))
 		return CN_VIEW("max_tokens");
-	if (means_refusal(reason))
+	if (meaning == CN_STOP_REFUSAL)
 		return CN_VIEW("refusal");
-	if (cn_view_is(reason, "model_context_window_exceeded"))
-		return reason;
-	if (c->n_calls)
+	if (meaning == CN_STOP_WINDOW)
+		return CN_VIEW("model_context_window_exceeded");
+	if (c->out.n_calls)
 		return CN_VIEW("tool_use");
 	if (c->stop_sequence.n)
 		return CN_VIEW("stop_sequence");
@@ -151,41 +109,61 @@ static struct cn_view stop_reason(const struct cn_chat *c)
 static void tell_start(struct cn_chat *c, struct cn_arena *a, struct cn_json root)
 {
 	struct cn_event ev = {.kind = CN_EV_MESSAGE_START,
-	                      .usage = {.input = c->base.hints.input_estimate,
-	                                .has_input = c->base.hints.input_estimate > 0}};
+	                      .usage = {.input = c->out.base.hints.input_estimate,
+	                                .has_input = c->out.base.hints.input_estimate > 0}};
 
-	if (c->started)
+	if (c->out.started)
 		return;
-	c->started = true;
-	c->family = cn_chat__family(&c->base.hints);
+	c->out.started = true;
 	ev.id = cn_json_text(a, cn_json_get(root, "id"));
 	ev.name = cn_json_text(a, cn_json_get(root, "model"));
-	cn_chat__tell(c, &ev);
+	cn_compose__tell(&c->out, &ev);
+}
+
+static void tell_end(struct cn_chat *c)
+{
+	struct cn_event ev = {
+	    .kind = CN_EV_MESSAGE_DELTA,
+	    .stop_reason = stop_reason(c),
+	    .stop_sequence = c->out.hit.n ? c->out.hit : cn_buf_view(&c->stop_sequence),
+	    .usage = final_usage(c)};
+
+	c->out.over = true;
+	cn_compose__tell(&c->out, &ev);
+	cn_compose__tell(&c->out, &(struct cn_event){.kind = CN_EV_MESSAGE_STOP});
 }
 
 static int finish(struct cn_chat *c, struct cn_error *reterr)
 {
-	struct cn_event ev = {.kind = CN_EV_MESSAGE_DELTA};
+	bool cut = cn_wire__stop_meaning(cn_buf_view(&c->finish)) == CN_STOP_CUT;
 	int err;
 
-	c->over = true;
-	cn_chat__text_end(c);
-	if (c->family)
-		cn_chat__markup_end(c, means_cut(cn_buf_view(&c->finish)));
-	if (c->broken)
-		return cn_fail(reterr, CN_E_INVALID, "%s", c->broken);
-	cn_chat__close(c);
-	ev.stop_reason = stop_reason(c);
+	c->out.over = true;
+	cn_compose__text_end(&c->out, cut);
+	if (c->out.broken)
+		return cn_fail(reterr, CN_E_INVALID, "%s", c->out.broken);
+	cn_compose__close(&c->out);
 	/* Without a finish reason a call that is not whole was cut by who knows what. */
-	err = cn_chat__end_calls(
-	    c, c->finish.n == 0 || cn_view_is(ev.stop_reason, "max_tokens"), reterr);
-	if (err)
-		return err;
-	ev.stop_sequence = cn_buf_view(&c->stop_sequence);
-	ev.usage = final_usage(c);
-	cn_chat__tell(c, &ev);
-	cn_chat__tell(c, &(struct cn_event){.kind = CN_EV_MESSAGE_STOP});
-	return 0;
+	err = cn_compose__end_calls(&c->out,
+	                            c->finish.n == 0 || c->out.hit.n ||
+	                                cn_view_is(stop_reason(c), "max_tokens"),
+	                            reterr);
+	if (!err)
+		tell_end(c);
+	return err;
+}
+
+/* A stop sequence was found: what the backend says behind it is not wanted. */
+static int finish_early(struct cn_chat *c, struct cn_error *reterr)
+{
+	int err;
+
+	c->out.over = c->out.base.cut_short = true;
+	cn_compose__close(&c->out);
+	err = cn_compose__end_calls(&c->out, true, reterr);
+	if (!err)
+		tell_end(c);
+	return err;
 }
 
 static void fail(struct cn_chat *c, struct cn_view type, struct cn_view what)
@@ -193,32 +171,39 @@ static void fail(struct cn_chat *c, struct cn_view type, struct cn_view what)
 	struct cn_event ev = {
 	    .kind = CN_EV_ERROR, .error_type = type, .error_message = what};
 
-	c->over = true;
-	cn_chat__tell(c, &ev);
+	c->out.over = true;
+	cn_compose__tell(&c->out, &ev);
+}
+
+void cn_chat__say_finish(struct cn_chat *c, struct cn_view reason)
+{
+	if (c->finish.n == 0)
+		cn_buf_add_view(&c->finish, cn_view_cut(reason, 64));
 }
 
 /* ---- one choice ---- */
 
 static void read_thinking_parts(struct cn_chat *c, struct cn_arena *a, struct cn_json parts)
 {
-	cn_chat__thinking(c, cn_json_text(a, parts));
+	cn_compose__thinking(&c->out, cn_json_text(a, parts));
 	for (struct cn_json_iter it = cn_json_iter(parts); cn_json_next(&it);)
 		if (parts.kind == CN_JSON_ARRAY)
-			cn_chat__thinking(c,
-			                  cn_json_text(a, cn_json_get(it.value, "text")));
+			cn_compose__thinking(
+			    &c->out, cn_json_text(a, cn_json_get(it.value, "text")));
 }
 
 /* A text, or an array of parts. */
 static void read_content(struct cn_chat *c, struct cn_arena *a, struct cn_json content)
 {
-	cn_chat__text(c, cn_json_text(a, content));
+	cn_compose__text(&c->out, cn_json_text(a, content));
 	if (content.kind != CN_JSON_ARRAY)
 		return;
 	for (struct cn_json_iter it = cn_json_iter(content); cn_json_next(&it);) {
 		if (cn_json_is(cn_json_get(it.value, "type"), "thinking"))
 			read_thinking_parts(c, a, cn_json_get(it.value, "thinking"));
 		else
-			cn_chat__text(c, cn_json_text(a, cn_json_get(it.value, "text")));
+			cn_compose__text(&c->out,
+			                 cn_json_text(a, cn_json_get(it.value, "text")));
 	}
 }
 
@@ -227,43 +212,38 @@ static void read_reasoning(struct cn_chat *c, struct cn_arena *a, struct cn_json
 {
 	struct cn_json reasoning = cn_json_get(delta, "reasoning_content");
 	struct cn_json details = cn_json_get(delta, "reasoning_details");
+	bool in_details = false;
 
+	for (struct cn_json_iter it = cn_json_iter(details); cn_json_next(&it);)
+		in_details |= has_text(cn_json_get(it.value, "text")) ||
+		              has_text(cn_json_get(it.value, "summary"));
 	if (!has_text(reasoning))
 		reasoning = cn_json_get(delta, "reasoning");
-	cn_chat__thinking(c, cn_json_text(a, reasoning));
+	/* Where the details say it too, each is a thought of its own. */
+	if (!in_details)
+		cn_compose__thinking(&c->out, cn_json_text(a, reasoning));
 	if (details.kind != CN_JSON_ARRAY)
 		return;
-	for (struct cn_json_iter it = cn_json_iter(details); cn_json_next(&it);) {
-		struct cn_json text = cn_json_get(it.value, "text");
-
-		if (text.kind != CN_JSON_STRING)
-			text = cn_json_get(it.value, "summary");
-		if (!has_text(reasoning))
-			cn_chat__thinking(c, cn_json_text(a, text));
-		cn_chat__signature(c, cn_json_text(a, cn_json_get(it.value, "signature")));
-	}
+	for (struct cn_json_iter it = cn_json_iter(details); cn_json_next(&it);)
+		cn_compose__detail(&c->out, a, it.value, in_details);
 }
 
 static int read_calls(struct cn_chat *c, struct cn_arena *a, struct cn_json delta,
                       bool fresh, struct cn_error *reterr)
 {
-	struct cn_json calls = cn_json_get(delta, "tool_calls"),
-		       old = cn_json_get(delta, "function_call");
+	struct cn_json old = cn_json_get(delta, "function_call");
 	CN_AUTO(cn_buf) b = {0};
-	int err = 0;
+	int err =
+	    cn_compose__calls(&c->out, a, cn_json_get(delta, "tool_calls"), fresh, reterr);
 
-	if (calls.kind == CN_JSON_ARRAY)
-		for (struct cn_json_iter it = cn_json_iter(calls);
-		     !err && !c->base.stopped && cn_json_next(&it);)
-			err = cn_chat__call(c, a, it.value, fresh, reterr);
-	if (err || c->base.stopped || old.kind != CN_JSON_OBJECT)
+	if (err || c->out.base.stopped || old.kind != CN_JSON_OBJECT)
 		return err;
 	/* The older form: one call, without an id. */
 	cn_buf_add_char(&b, '{');
 	cn_json_add_raw(&b, "function", old.raw);
 	cn_buf_add_char(&b, '}');
-	return cn_chat__call(c, a, cn_json_root(cn_arena_view(a, cn_buf_view(&b))), fresh,
-	                     reterr);
+	return cn_compose__call(&c->out, a, cn_json_root(cn_arena_view(a, cn_buf_view(&b))),
+	                        fresh, reterr);
 }
 
 /* A stop sequence that the server names, if it is one of the request's. */
@@ -273,7 +253,7 @@ static void read_matched(struct cn_chat *c, struct cn_arena *a, struct cn_json m
 
 	if (text.n == 0 || c->stop_sequence.n)
 		return;
-	for (struct cn_json_iter it = cn_json_iter(c->base.hints.stop_sequences);
+	for (struct cn_json_iter it = cn_json_iter(c->out.base.hints.stop_sequences);
 	     cn_json_next(&it);)
 		if (cn_view_eq(cn_json_text(a, it.value), text)) {
 			cn_buf_add_view(&c->stop_sequence, text);
@@ -290,14 +270,14 @@ static void read_finish(struct cn_chat *c, struct cn_arena *a, struct cn_json ch
 	if (reason.n == 0)
 		return;
 	/* Said twice, the first one stands. */
-	if (c->finish.n == 0)
-		cn_buf_add_view(&c->finish, cn_view_cut(reason, 64));
-	c->cut |= means_cut(native);
+	cn_chat__say_finish(c, reason);
+	c->cut |= cn_wire__stop_meaning(native) == CN_STOP_CUT;
 	read_matched(c, a, cn_json_get(choice, "stop_reason"));
 	read_matched(c, a, cn_json_get(choice, "matched_stop"));
-	if (cn_view_eq_nocase(reason, CN_VIEW("engine_overloaded")))
+	if (cn_wire__stop_meaning(reason) == CN_STOP_OVERLOADED)
 		fail(c, CN_VIEW("overloaded_error"), reason);
-	else if (means_failure(reason) || means_failure(native))
+	else if (cn_wire__stop_meaning(reason) == CN_STOP_FAILURE ||
+	         cn_wire__stop_meaning(native) == CN_STOP_FAILURE)
 		fail(c, CN_VIEW("api_error"), CN_VIEW("the backend broke its answer off"));
 }
 
@@ -308,19 +288,23 @@ static int read_choice(struct cn_chat *c, struct cn_arena *a, struct cn_json cho
 	int err;
 
 	/* A stream that says all at once, as a message. */
-	if (whole || (delta.kind != CN_JSON_OBJECT && !c->said && !c->n_calls)) {
+	if (whole || (delta.kind != CN_JSON_OBJECT && !c->out.heard)) {
 		delta = cn_json_get(choice, "message");
 		whole = true;
 	}
 	read_reasoning(c, a, delta);
 	read_content(c, a, cn_json_get(delta, "content"));
-	cn_chat__text(c, cn_json_text(a, cn_json_get(delta, "refusal")));
-	if (c->broken)
-		return cn_fail(reterr, CN_E_INVALID, "%s", c->broken);
-	if (c->base.stopped)
+	cn_compose__text(&c->out, cn_json_text(a, cn_json_get(delta, "refusal")));
+	if (c->out.broken)
+		return cn_fail(reterr, CN_E_INVALID, "%s", c->out.broken);
+	if (c->out.hit.n) {
+		read_usage(c, cn_json_get(choice, "usage"));
+		return finish_early(c, reterr);
+	}
+	if (c->out.base.stopped)
 		return 0;
 	err = read_calls(c, a, delta, whole, reterr);
-	if (err || c->base.stopped)
+	if (err || c->out.base.stopped)
 		return err;
 	read_finish(c, a, choice);
 	read_usage(c, cn_json_get(choice, "usage"));
@@ -343,7 +327,7 @@ static int read_choices(struct cn_chat *c, struct cn_arena *a, struct cn_json ro
 		    (cn_json_u64(cn_json_get(it.value, "index"), &index) && index != 0))
 			continue;
 		tell_start(c, a, root);
-		if (c->base.stopped || c->over)
+		if (c->out.base.stopped || c->out.over)
 			return 0;
 		err = read_choice(c, a, it.value, whole, reterr);
 		if (err)
@@ -387,33 +371,44 @@ static void read_figures(struct cn_chat *c, struct cn_json root)
 	read_usage(c, cn_json_get(root, "usage"));
 }
 
+static int read_chunk(struct cn_chat *c, struct cn_arena *a, struct cn_view name,
+                      struct cn_view data, struct cn_error *reterr)
+{
+	struct cn_json root;
+	int err = cn_json_check(data, reterr);
+
+	if (err)
+		return err;
+	root = cn_json_root(data);
+	if (cn_view_is(name, "error") || is_error(root)) {
+		c->out.over = true;
+		/* No type of ours: who judges it reads all of it. */
+		cn_compose__tell(&c->out,
+		                 &(struct cn_event){.kind = CN_EV_ERROR, .raw = data});
+		return 0;
+	}
+	/* Figures first: a stop sequence in the text ends the answer. */
+	read_figures(c, root);
+	return read_choices(c, a, root, false, reterr);
+}
+
 static int decode_event(struct cn_decoder *d, struct cn_arena *a, struct cn_view name,
                         struct cn_view data, struct cn_error *reterr)
 {
 	struct cn_chat *c = chat_of(d);
-	struct cn_json root;
+	size_t heard = c->out.heard, told = c->out.told;
 	int err;
 
 	data = cn_view_trim(data);
-	if (data.n == 0 || c->over)
+	if (data.n == 0 || c->out.over)
 		return 0;
 	if (cn_view_is(data, "[DONE]")) {
 		tell_start(c, a, cn_json_root(CN_VIEW("{}")));
 		return finish(c, reterr);
 	}
-	err = cn_json_check(data, reterr);
-	if (err)
-		return err;
-	root = cn_json_root(data);
-	if (cn_view_is(name, "error") || is_error(root)) {
-		c->over = true;
-		/* No type of ours: who judges it reads all of it. */
-		cn_chat__tell(c, &(struct cn_event){.kind = CN_EV_ERROR, .raw = data});
-		return 0;
-	}
-	err = read_choices(c, a, root, false, reterr);
-	if (!err && !c->over)
-		read_figures(c, root);
+	err = read_chunk(c, a, name, data, reterr);
+	if (!err)
+		cn_compose__progress(&c->out, heard, told);
 	return err;
 }
 
@@ -429,12 +424,12 @@ static int decode_whole(struct cn_decoder *d, struct cn_arena *a, struct cn_view
 	root = cn_json_root(body);
 	if (is_error(root) || cn_json_get(root, "choices").kind != CN_JSON_ARRAY)
 		return cn_fail(reterr, CN_E_INVALID, "the answer is no completion");
-	err = read_choices(c, a, root, true, reterr);
-	if (err || c->over || c->base.stopped)
-		return err;
-	if (!c->started)
-		return cn_fail(reterr, CN_E_INVALID, "a completion without a choice");
 	read_figures(c, root);
+	err = read_choices(c, a, root, true, reterr);
+	if (err || c->out.over || c->out.base.stopped)
+		return err;
+	if (!c->out.started)
+		return cn_fail(reterr, CN_E_INVALID, "a completion without a choice");
 	return finish(c, reterr);
 }
 
@@ -443,30 +438,33 @@ static bool decode_end(struct cn_decoder *d, struct cn_arena *a)
 	struct cn_chat *c = chat_of(d);
 
 	(void)a;
-	return !c->over && c->finish.n && finish(c, NULL) == 0;
+	return !c->out.over && c->finish.n && finish(c, NULL) == 0;
 }
 
 static size_t held(const struct cn_decoder *d)
 {
 	const struct cn_chat *c = (const struct cn_chat *)d;
 
-	return c->held.cap + c->markup.cap + c->finish.cap + c->stop_sequence.cap +
-	       cn_chat__calls_held(c);
+	return c->finish.cap + c->stop_sequence.cap + cn_compose__held(&c->out);
+}
+
+static void init(struct cn_decoder *d)
+{
+	cn_compose__init(&chat_of(d)->out);
 }
 
 static void done(struct cn_decoder *d)
 {
 	struct cn_chat *c = chat_of(d);
 
-	cn_chat__calls_done(c);
-	cn_buf_done(&c->held);
-	cn_buf_done(&c->markup);
+	cn_compose__done(&c->out);
 	cn_buf_done(&c->finish);
 	cn_buf_done(&c->stop_sequence);
 }
 
 const struct cn_decoder_ops cn_wire__openai_chat = {
     .size = sizeof(struct cn_chat),
+    .init = init,
     .done = done,
     .event = decode_event,
     .whole = decode_whole,

@@ -219,7 +219,7 @@ static struct cn_view without_empty(struct cn_view text)
 	return text;
 }
 
-static bool rewrite(struct cn_arena *a, struct cn_view text, bool may_close,
+bool cn_repair_json(struct cn_arena *a, struct cn_view text, bool may_close,
                     struct cn_view *ret)
 {
 	CN_AUTO(cn_buf) b = {0};
@@ -319,13 +319,14 @@ bool cn_repair_call(struct cn_arena *a, struct cn_json tools, bool may_close,
 	tool = tool_of(a, tools, *name, &named);
 	if (tool.kind == CN_JSON_NONE)
 		return cn_schema_check_call(tools, *name, *input, NULL) == 0;
-	if (text.n && cn_json_check(text, NULL) && !rewrite(a, text, may_close, &text))
+	if (text.n && cn_json_check(text, NULL) &&
+	    !cn_repair_json(a, text, may_close, &text))
 		return false;
 	root = cn_json_root(text);
 	/* An object as a string. */
 	if (root.kind == CN_JSON_STRING) {
 		inner = cn_json_text(a, root);
-		if (cn_json_check(inner, NULL) && !rewrite(a, inner, false, &inner))
+		if (cn_json_check(inner, NULL) && !cn_repair_json(a, inner, false, &inner))
 			return false;
 		text = inner;
 	}

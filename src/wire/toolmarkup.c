@@ -4,250 +4,86 @@
  *
  * What stands before a call is told at once, but for the beginning of what may be a marker.
  * A call of a name that is none of the request's stays text.  One that cannot be read
- * breaks the answer: it must not end as if nothing had been called.
+ * breaks the answer: it must not end as if nothing had been called.  In thinking it is no
+ * more than a thought.  Owns what is held.
  */
-#include "openai_chat_impl.h"
+#include "continuo/repair.h"
 
-struct found {
-	struct cn_view name;
-	struct cn_buf input; /* owned */
-};
+#include "toolmarkup_impl.h"
 
-/* inside: between the markers.  false: it cannot be read. */
-typedef bool (*read_fn)(struct cn_chat *c, struct cn_arena *a, struct cn_view inside,
-                        struct found *ret);
+/* Pieces of markup looked at in one answer, calls or not. */
+#define CN_SEEN_MAX 1024
 
-struct cn_chat_family {
-	const char *name;
-	const char *open[2]; /* either begins a call */
-	const char *close;
-	const char *around[4]; /* wrappers: dropped */
-	read_fn read;
-};
+/* A namespace that may stand before the tags of anthropic-xml. */
+#define PREFIX "antml:"
 
-/* Cuts *rest behind the next occurrence of what; *retbefore is what stood before. */
-static bool cut_at(struct cn_view *rest, const char *what, struct cn_view *retbefore)
-{
-	struct cn_view needle = cn_view_str(what);
-	size_t at = cn_view_find(*rest, needle, 0);
-
-	if (at == SIZE_MAX)
-		return false;
-	*retbefore = cn_view_cut(*rest, at);
-	*rest = cn_view_from(*rest, at + needle.n);
-	return true;
-}
-
-static struct cn_view trim(struct cn_view v)
-{
-	while (v.n && strchr(" \t\r\n", v.p[0]) && v.p[0])
-		v = cn_view_from(v, 1);
-	while (v.n && strchr(" \t\r\n", v.p[v.n - 1]) && v.p[v.n - 1])
-		v.n--;
-	return v;
-}
-
-static struct cn_json tool_of(const struct cn_chat *c, struct cn_arena *a,
-                              struct cn_view name)
-{
-	for (struct cn_json_iter it = cn_json_iter(c->base.hints.tools); cn_json_next(&it);)
-		if (cn_view_eq(cn_json_text(a, cn_json_get(it.value, "name")), name))
-			return it.value;
-	return (struct cn_json){.kind = CN_JSON_NONE};
-}
-
-/* ---- one value of a call that names its parameters one by one ---- */
-
-static bool is_string(struct cn_arena *a, struct cn_json tool, struct cn_view key)
-{
-	struct cn_json properties = cn_json_path(tool, "input_schema", "properties", NULL);
-	struct cn_json type =
-	    cn_json_get(cn_json_get(properties, cn_arena_dup(a, key)), "type");
-
-	return cn_json_is(type, "string");
-}
-
-/* Raw text: a string where the schema wants one, or where it is nothing else. */
-static void add_value(struct cn_buf *b, struct cn_view key, struct cn_view value,
-                      bool string)
-{
-	if (b->n > 1)
-		cn_buf_add_char(b, ',');
-	cn_json_add_string(b, key);
-	cn_buf_add_char(b, ':');
-	if (!string && cn_json_check(value, NULL) == 0)
-		cn_buf_add_view(b, value);
-	else
-		cn_json_add_string(b, value);
-}
-
-/* Without the line break that stands on either side of a value in some families. */
-static struct cn_view unwrapped(struct cn_view v)
-{
-	if (v.n && v.p[0] == '\n')
-		v = cn_view_from(v, 1);
-	if (v.n && v.p[v.n - 1] == '\n')
-		v.n--;
-	return v;
-}
-
-/* ---- the families ---- */
-
-/* {"name":…,"arguments":{…}} */
-static bool read_hermes(struct cn_chat *c, struct cn_arena *a, struct cn_view inside,
-                        struct found *ret)
-{
-	struct cn_json root, input;
-
-	(void)c;
-	inside = trim(inside);
-	/* Doubled braces were seen. */
-	if (cn_view_starts(inside, CN_VIEW("{{")) && cn_view_ends(inside, CN_VIEW("}}")))
-		inside = cn_view(inside.p + 1, inside.n - 2);
-	if (cn_json_check(inside, NULL))
-		return false;
-	root = cn_json_root(inside);
-	input = cn_json_get(root, "arguments");
-	if (input.kind == CN_JSON_NONE)
-		input = cn_json_get(root, "parameters");
-	ret->name = cn_json_text(a, cn_json_get(root, "name"));
-	cn_buf_add_view(&ret->input,
-	                input.kind == CN_JSON_STRING ? cn_json_text(a, input) : input.raw);
-	return ret->name.n > 0;
-}
-
-/* functions.N:0<|tool_call_argument_begin|>{…} */
-static bool read_kimi(struct cn_chat *c, struct cn_arena *a, struct cn_view inside,
-                      struct found *ret)
-{
-	struct cn_view id, prefix = CN_VIEW("functions.");
-
-	(void)c;
-	(void)a;
-	if (!cut_at(&inside, "<|tool_call_argument_begin|>", &id))
-		return false;
-	id = trim(id);
-	if (cn_view_starts(id, prefix))
-		id = cn_view_from(id, prefix.n);
-	while (id.n && id.p[id.n - 1] >= '0' && id.p[id.n - 1] <= '9')
-		id.n--;
-	if (!cn_view_ends(id, CN_VIEW(":")))
-		return false;
-	ret->name = cn_view_cut(id, id.n - 1);
-	cn_buf_add_view(&ret->input, trim(inside));
-	return true;
-}
-
-/* N, then <arg_key>K</arg_key><arg_value>V</arg_value> for each */
-static bool read_glm(struct cn_chat *c, struct cn_arena *a, struct cn_view inside,
-                     struct found *ret)
-{
-	size_t end = cn_view_find(inside, CN_VIEW("<arg_key>"), 0);
-	struct cn_json tool;
-	struct cn_view key, value, between;
-
-	ret->name = trim(cn_view_cut(inside, end == SIZE_MAX ? inside.n : end));
-	tool = tool_of(c, a, ret->name);
-	cn_buf_add_char(&ret->input, '{');
-	while (cut_at(&inside, "<arg_key>", &between)) {
-		if (!cut_at(&inside, "</arg_key>", &key) ||
-		    !cut_at(&inside, "<arg_value>", &between) ||
-		    !cut_at(&inside, "</arg_value>", &value))
-			return false;
-		key = trim(key);
-		add_value(&ret->input, key, value, is_string(a, tool, key));
-	}
-	cn_buf_add_char(&ret->input, '}');
-	return true;
-}
-
-/* =N><parameter=K>V</parameter> */
-static bool read_qwen(struct cn_chat *c, struct cn_arena *a, struct cn_view inside,
-                      struct found *ret)
-{
-	struct cn_json tool;
-	struct cn_view key, value, between;
-
-	if (!cut_at(&inside, ">", &ret->name))
-		return false;
-	ret->name = trim(ret->name);
-	tool = tool_of(c, a, ret->name);
-	cn_buf_add_char(&ret->input, '{');
-	while (cut_at(&inside, "<parameter=", &between)) {
-		if (!cut_at(&inside, ">", &key) || !cut_at(&inside, "</parameter>", &value))
-			return false;
-		key = trim(key);
-		add_value(&ret->input, key, unwrapped(value), is_string(a, tool, key));
-	}
-	cn_buf_add_char(&ret->input, '}');
-	return true;
-}
-
-/* N"> and parameters that are named by attribute; string="…" says what a value is. */
-static bool read_invoke(struct cn_chat *c, struct cn_arena *a, struct cn_view inside,
-                        struct found *ret)
-{
-	struct cn_json tool;
-	struct cn_view key, value, rest, between;
-	bool string;
-
-	if (!cut_at(&inside, "\"", &ret->name) || !cut_at(&inside, ">", &between))
-		return false;
-	tool = tool_of(c, a, ret->name);
-	cn_buf_add_char(&ret->input, '{');
-	while (cut_at(&inside, "parameter name=\"", &between)) {
-		if (!cut_at(&inside, "\"", &key) || !cut_at(&inside, ">", &rest) ||
-		    !cut_at(&inside, "</", &value))
-			return false;
-		/* A value may hold markup of its own: it ends where its own tag does. */
-		while (!cn_view_starts(inside, CN_VIEW("parameter>")) &&
-		       !cn_view_starts(inside, CN_VIEW("｜DSML｜parameter>"))) {
-			if (!cut_at(&inside, "</", &between))
-				return false;
-			value.n = (size_t)(inside.p - value.p) - 2;
-		}
-		string = is_string(a, tool, key);
-		if (cn_view_find(rest, CN_VIEW("string=\""), 0) != SIZE_MAX)
-			string =
-			    cn_view_find(rest, CN_VIEW("string=\"true\""), 0) != SIZE_MAX;
-		add_value(&ret->input, key, value, string);
-	}
-	cn_buf_add_char(&ret->input, '}');
-	return true;
-}
-
-static const struct cn_chat_family families[] = {
-    {"hermes", {"<tool_call>"}, "</tool_call>", {0}, read_hermes},
-    {"glm", {"<tool_call>"}, "</tool_call>", {0}, read_glm},
+static const struct cn_markup_family families[] = {
+    {"hermes", {{"<tool_call>", "</tool_call>"}}, {0}, cn_markup__read_object, NULL},
+    {"glm", {{"<tool_call>", "</tool_call>"}}, {0}, cn_markup__read_glm, NULL},
     {"qwen3-coder",
-     {"<function="},
-     "</function>",
+     {{"<function=", "</function>"}},
      {"<tool_call>", "</tool_call>"},
-     read_qwen},
+     cn_markup__read_qwen,
+     NULL},
     {"kimi-k2",
-     {"<|tool_call_begin|>"},
-     "<|tool_call_end|>",
-     {"<|tool_calls_section_begin|>", "<|tool_calls_section_end|>"},
-     read_kimi},
+     {{"<|tool_call_begin|>", "<|tool_call_end|>"}},
+     {"<|tool_calls_section_begin|>", "<|tool_calls_section_end|>",
+      "<|tool_call_section_begin|>", "<|tool_call_section_end|>"},
+     cn_markup__read_kimi,
+     NULL},
+    {"kimi-k3",
+     {{"<|open|>call tool=\"", "<|close|>call<|sep|>"}},
+     {"<|open|>tools<|sep|>", "<|close|>tools<|sep|>", "<|open|>response<|sep|>",
+      "<|close|>response<|sep|>", "<|close|>message<|sep|>", "<|close|>think<|sep|>"},
+     cn_markup__read_kimi_k3,
+     NULL},
     {"minimax",
-     {"<invoke name=\""},
-     "</invoke>",
+     {{"<invoke name=\"", "</invoke>"}},
      {"<minimax:tool_call>", "</minimax:tool_call>"},
-     read_invoke},
+     cn_markup__read_invoke,
+     NULL},
     {"anthropic-xml",
-     {"<invoke name=\""},
-     "</invoke>",
-     {"<function_calls>", "</function_calls>"},
-     read_invoke},
+     {{"<invoke name=\"", "</invoke>"},
+      {"<" PREFIX "invoke name=\"", "</" PREFIX "invoke>"}},
+     {"<function_calls>", "</function_calls>", "<" PREFIX "function_calls>",
+      "</" PREFIX "function_calls>"},
+     cn_markup__read_invoke,
+     NULL},
     {"deepseek-dsml",
-     {"<｜DSML｜invoke name=\""},
-     "</｜DSML｜invoke>",
+     {{"<｜DSML｜invoke name=\"", "</｜DSML｜invoke>"},
+      {"<|DSML|invoke name=\"", "</|DSML|invoke>"}},
      {"<｜DSML｜tool_calls>", "</｜DSML｜tool_calls>", "<｜DSML｜function_calls>",
-      "</｜DSML｜function_calls>"},
-     read_invoke},
+      "</｜DSML｜function_calls>", "<|DSML|tool_calls>", "</|DSML|tool_calls>",
+      "<|DSML|function_calls>", "</|DSML|function_calls>"},
+     cn_markup__read_invoke,
+     NULL},
+    {"deepseek-v3",
+     {{"<｜tool▁call▁begin｜>", "<｜tool▁call▁end｜>"}},
+     {"<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>", "<｜end▁of▁sentence｜>"},
+     cn_markup__read_deepseek,
+     NULL},
+    {"llama3",
+     {{NULL, NULL}},
+     {"<|python_tag|>", "<|eom_id|>", "<|eot_id|>"},
+     cn_markup__read_object,
+     cn_markup__bare_object},
+    {"llama4",
+     {{NULL, NULL}},
+     {"<|python_start|>", "<|python_end|>", "<|eom|>", "<|eot|>"},
+     cn_markup__read_python,
+     cn_markup__bare_list},
+    {"mistral", {{"[TOOL_CALLS]", NULL}}, {"</s>"}, cn_markup__read_mistral, NULL},
+    {"gpt-oss",
+     {{"<|channel|>commentary to=functions.", NULL},
+      {"<|channel|>analysis to=functions.", NULL},
+      {"<|start|>assistant to=functions.", NULL}},
+     {"<|call|>", "<|end|>", "<|return|>", "<|start|>assistant",
+      "<|channel|>final<|message|>", "<|channel|>commentary<|message|>"},
+     cn_markup__read_harmony,
+     NULL},
 };
 
-const struct cn_chat_family *cn_chat__family(const struct cn_decode_hints *hints)
+const struct cn_markup_family *cn_markup__family(const struct cn_decode_hints *hints)
 {
 	if (!hints->tool_format || hints->tools.kind != CN_JSON_ARRAY)
 		return NULL;
@@ -257,118 +93,355 @@ const struct cn_chat_family *cn_chat__family(const struct cn_decode_hints *hints
 	return NULL;
 }
 
-/* ---- while the text streams ---- */
+/* ---- markers ---- */
 
 struct marker {
-	size_t at, n;
+	size_t at, n; /* SIZE_MAX: none */
 	bool opens;
-	size_t begun; /* bytes at the end that may begin one */
+	const char *close; /* of one that opens */
+	size_t tail;       /* where the beginning of one may stand; else the text's end */
 };
 
-static void look(struct cn_view text, const char *word, bool opens, struct marker *m)
+/* What a word is at the beginning of the text: *best is the longest that stands there. */
+static void compare(struct cn_view text, const char *word, bool opens, const char *close,
+                    struct marker *best, bool *perhaps)
 {
-	struct cn_view needle = cn_view_str(word);
-	size_t at, n;
+	struct cn_view w = cn_view_str(word);
 
 	if (!word)
 		return;
-	at = cn_view_find(text, needle, 0);
-	if (at < m->at)
-		*m = (struct marker){at, needle.n, opens, m->begun};
-	n = cn_chat__begun(text, needle);
-	if (n > m->begun)
-		m->begun = n;
+	if (text.n < w.n)
+		*perhaps |= cn_view_starts(w, text);
+	else if (w.n > best->n && cn_view_starts(text, w))
+		*best = (struct marker){best->at, w.n, opens, close, best->tail};
 }
 
-static struct marker next_marker(const struct cn_chat_family *f, struct cn_view text)
+/* The first marker in text at or behind from.  over: nothing follows the text. */
+static struct marker next_marker(const struct cn_markup_family *f, struct cn_view text,
+                                 size_t from, bool over)
 {
-	struct marker m = {.at = SIZE_MAX};
+	for (size_t at = from; at < text.n; at++) {
+		struct cn_view rest = cn_view_from(text, at);
+		struct marker m = {.at = at, .tail = text.n};
+		bool perhaps = false;
 
-	for (size_t i = 0; i < 2; i++)
-		look(text, f->open[i], true, &m);
-	for (size_t i = 0; i < 4; i++)
-		look(text, f->around[i], false, &m);
-	return m;
+		/* All markers begin with one of these. */
+		if (*rest.p != '<' && *rest.p != '[')
+			continue;
+		for (size_t i = 0; i < CN_MARKUP_FORMS; i++)
+			compare(rest, f->forms[i].open, true, f->forms[i].close, &m,
+			        &perhaps);
+		for (size_t i = 0; i < CN_MARKUP_AROUND; i++)
+			compare(rest, f->around[i], false, NULL, &m, &perhaps);
+		if (perhaps && !over)
+			return (struct marker){.at = SIZE_MAX, .tail = at};
+		if (m.n)
+			return m;
+	}
+	return (struct marker){.at = SIZE_MAX, .tail = text.n};
 }
 
-static void tell_text(struct cn_chat *c, struct cn_view text)
+/* ---- what was found ---- */
+
+static bool is_thought(const struct cn_composer *c, const struct cn_markup *m)
+{
+	return m == &c->in_thought;
+}
+
+static void tell_text(struct cn_composer *c, struct cn_markup *m, struct cn_view text)
 {
 	/* White space between markers means nothing. */
-	if (c->behind_marker)
-		text = cn_view_from(text, cn_chat__blanks(text));
-	if (text.n)
-		c->behind_marker = false;
-	cn_chat__add_text(c, text);
-}
-
-/* The whole call at the beginning of the held text. */
-static void turn(struct cn_chat *c, struct cn_view whole)
-{
-	CN_AUTO(cn_arena) a = {0};
-	struct found found = {.name = {NULL, 0}};
-	struct cn_view inside =
-	    cn_view_from(cn_view_cut(whole, whole.n - strlen(c->family->close)), c->opened);
-
-	if (!c->family->read(c, &a, inside, &found))
-		c->broken = "a tool call in the text that cannot be read";
-	else if (tool_of(c, &a, found.name).kind == CN_JSON_NONE)
-		tell_text(c, whole);
-	else if (!cn_chat__whole_call(c, found.name, cn_buf_view(&found.input)))
-		c->broken = "more than 128 tool calls";
+	if (m->behind)
+		text = cn_view_from(text, cn_compose__blanks(text));
+	if (text.n == 0)
+		return;
+	m->behind = false;
+	m->begun |= cn_compose__blanks(text) < text.n;
+	if (is_thought(c, m))
+		cn_compose__plain_thinking(c, text);
 	else
-		c->behind_marker = true;
-	cn_buf_done(&found.input);
+		cn_compose__plain_text(c, text);
 }
 
-/* One step; false: more text is needed. */
-static bool step(struct cn_chat *c)
-{
-	struct cn_view text = cn_buf_view(&c->markup), close;
-	struct marker m;
-	size_t from, end;
+enum turned {
+	TURNED,
+	NOT_OURS,   /* of no tool of the request */
+	UNREADABLE, /* it is one, and yet it cannot be called */
+};
 
-	if (!c->opened) {
-		m = next_marker(c->family, text);
-		tell_text(c, cn_view_cut(text, m.at == SIZE_MAX ? text.n - m.begun : m.at));
-		if (m.at == SIZE_MAX) {
-			cn_buf_consume(&c->markup, text.n - m.begun);
-			return false;
-		}
-		cn_buf_consume(&c->markup, m.opens ? m.at : m.at + m.n);
-		c->behind_marker |= !m.opens;
-		c->opened = m.opens ? m.n : 0;
-		c->searched = c->opened;
+static enum turned read_calls(struct cn_composer *c, struct cn_view inside, bool may_close,
+                              struct cn_markup_found *f)
+{
+	size_t ours = 0;
+
+	f->c = c;
+	f->may_close = may_close;
+	if (!c->family->read(f, inside) || f->n == 0)
+		return UNREADABLE;
+	for (size_t i = 0; i < f->n; i++)
+		ours += cn_compose__tool(c, &f->arena, f->calls[i].name, &f->calls[i].name)
+		            .kind != CN_JSON_NONE;
+	if (ours == 0)
+		return NOT_OURS;
+	for (size_t i = 0; i < f->n; i++)
+		if (!cn_repair_call(&f->arena, c->base.hints.tools, may_close,
+		                    &f->calls[i].name, &f->calls[i].input))
+			return UNREADABLE;
+	return TURNED;
+}
+
+/* Markup from its first marker to its last: a call, or what else it is. */
+static enum turned turn(struct cn_composer *c, struct cn_markup *m, struct cn_view inside,
+                        bool may_close)
+{
+	struct cn_markup_found *f = cn_zalloc(sizeof(*f));
+	enum turned turned = read_calls(c, inside, may_close, f);
+
+	for (size_t i = 0; turned == TURNED && i < f->n; i++)
+		if (!cn_compose__whole_call(c, f->calls[i].name, f->calls[i].input))
+			c->broken = "more than 128 tool calls";
+	m->behind |= turned == TURNED;
+	cn_arena_done(&f->arena);
+	free(f);
+	return turned;
+}
+
+/* The last place where a marker opens inside, behind the first. */
+static size_t last_opening(const struct cn_markup_family *f, struct cn_view whole,
+                           size_t opened, size_t *retn)
+{
+	size_t last = SIZE_MAX;
+
+	for (size_t i = 0; i < CN_MARKUP_FORMS; i++) {
+		struct cn_view w = cn_view_str(f->forms[i].open);
+
+		for (size_t at = opened;
+		     w.n && (at = cn_view_find(whole, w, at)) != SIZE_MAX; at++)
+			if (last == SIZE_MAX || at > last) {
+				last = at;
+				*retn = w.n;
+			}
+	}
+	return last;
+}
+
+/* A whole piece of markup: n bytes, of which the last closing are the end marker. */
+static void turn_whole(struct cn_composer *c, struct cn_markup *m, size_t n, size_t closing)
+{
+	struct cn_view whole = cn_view_cut(cn_view_from(cn_buf_view(&m->held), m->at), n);
+	struct cn_view body = cn_view_cut(whole, n - closing);
+	enum turned turned = turn(c, m, cn_view_from(body, m->opened), true);
+	size_t opened = 0, inner;
+
+	/* A model may speak of the marker before it uses it. */
+	if (turned == UNREADABLE && m->opened &&
+	    (inner = last_opening(c->family, body, m->opened, &opened)) != SIZE_MAX) {
+		tell_text(c, m, cn_view_cut(whole, inner));
+		whole = cn_view_from(whole, inner);
+		turned = turn(c, m, cn_view_from(body, inner + opened), true);
+	}
+	if (turned == NOT_OURS || (turned == UNREADABLE && is_thought(c, m)))
+		tell_text(c, m, whole);
+	else if (turned == UNREADABLE)
+		c->broken = "a tool call in the text that cannot be read";
+	if (++m->n_seen > CN_SEEN_MAX)
+		c->broken = "more than 1024 pieces of markup";
+	m->at += n;
+	m->inside = false;
+}
+
+/* ---- while the text streams ---- */
+
+static void begin(struct cn_markup *m, size_t opened, const char *close)
+{
+	m->inside = true;
+	m->opened = m->searched = opened;
+	m->close = close;
+	m->depth = 0;
+	m->quote = '\0';
+	m->escaped = false;
+	m->first = true;
+}
+
+/* Passes one byte of a value; true where its outermost bracket closes. */
+static bool ends_value(struct cn_markup *m, char byte)
+{
+	if (m->escaped) {
+		m->escaped = false;
+	} else if (m->quote) {
+		m->escaped = byte == '\\';
+		if (byte == m->quote)
+			m->quote = '\0';
+	} else if (m->depth && (byte == '"' || byte == '\'')) {
+		m->quote = byte;
+	} else if (byte == '{' || byte == '[') {
+		m->depth++;
+	} else if ((byte == '}' || byte == ']') && m->depth) {
+		return --m->depth == 0;
+	}
+	return false;
+}
+
+/*
+ * Where the call ends that has no last marker: behind its value, which is an object, or
+ * what begins with a bracket right behind the first marker.
+ */
+static size_t value_end(struct cn_markup *m, struct cn_view text)
+{
+	for (; m->searched < text.n; m->searched++) {
+		char byte = text.p[m->searched];
+		bool first = m->first;
+
+		m->first &= strchr(" \t\r\n", byte) && byte;
+		if (m->depth == 0 && byte != '{' && !(first && byte == '['))
+			continue;
+		if (ends_value(m, byte))
+			return m->searched + 1;
+	}
+	return SIZE_MAX;
+}
+
+static bool step_inside(struct cn_composer *c, struct cn_markup *m)
+{
+	struct cn_view text = cn_view_from(cn_buf_view(&m->held), m->at);
+	struct cn_view close = cn_view_str(m->close);
+	size_t end;
+
+	if (m->close) {
+		end = cn_view_find(text, close, m->searched);
+		if (end == SIZE_MAX && text.n > m->searched + close.n)
+			m->searched = text.n - close.n;
+		end += end == SIZE_MAX ? 0 : close.n;
+	} else {
+		end = value_end(m, text);
+	}
+	if (end != SIZE_MAX) {
+		turn_whole(c, m, end, close.n);
 		return true;
 	}
-	close = cn_view_str(c->family->close);
-	from = c->searched;
-	end = cn_view_find(text, close, from);
-	if (end == SIZE_MAX) {
-		if (text.n > CN_CHAT_ARGUMENTS_MAX)
-			c->broken = "a tool call over 1 MiB";
-		if (text.n > from + close.n)
-			c->searched = text.n - close.n;
+	if (text.n <= CN_ARGUMENTS_MAX)
+		return false;
+	if (!is_thought(c, m)) {
+		c->broken = "a tool call over 1 MiB";
 		return false;
 	}
-	turn(c, cn_view_cut(text, end + close.n));
-	cn_buf_consume(&c->markup, end + close.n);
-	c->opened = 0;
+	tell_text(c, m, text);
+	m->at += text.n;
+	m->inside = false;
+	return false;
+}
+
+/* A call without a first marker; false: there is none here, or not yet. */
+static bool step_bare(struct cn_composer *c, struct cn_markup *m, bool over, bool *wait)
+{
+	struct cn_view text = cn_view_from(cn_buf_view(&m->held), m->at);
+	size_t skip = cn_compose__blanks(text);
+	enum cn_markup_guess guess;
+
+	*wait = false;
+	if (!c->family->bare || is_thought(c, m) || (m->begun && !m->behind))
+		return false;
+	/* Between calls. */
+	while (m->behind && skip < text.n && strchr(" \t\r\n;", text.p[skip]))
+		skip++;
+	*wait = skip == text.n && !over;
+	if (skip == text.n)
+		return false;
+	guess = c->family->bare(c, cn_view_from(text, skip));
+	*wait = guess == CN_MARKUP_PERHAPS && !over;
+	if (guess != CN_MARKUP_YES)
+		return false;
+	m->at += skip;
+	begin(m, 0, NULL);
 	return true;
 }
 
-void cn_chat__markup(struct cn_chat *c, struct cn_view text)
+/* One step; false: more text is needed. */
+static bool step(struct cn_composer *c, struct cn_markup *m, bool over)
 {
-	cn_buf_add_view(&c->markup, text);
-	while (c->markup.n && !c->base.stopped && !c->broken && step(c))
-		;
+	struct cn_view text;
+	struct marker mark;
+	bool wait;
+
+	if (m->inside)
+		return step_inside(c, m);
+	if (step_bare(c, m, over, &wait))
+		return true;
+	if (wait)
+		return false;
+	text = cn_buf_view(&m->held);
+	mark = next_marker(c->family, text, m->at, over);
+	tell_text(c, m,
+	          cn_view_from(cn_view_cut(text, mark.at == SIZE_MAX ? mark.tail : mark.at),
+	                       m->at));
+	if (mark.at == SIZE_MAX) {
+		m->at = mark.tail;
+		return false;
+	}
+	m->behind |= !mark.opens;
+	m->at = mark.at;
+	if (mark.opens)
+		begin(m, mark.n, mark.close);
+	else
+		m->at += mark.n;
+	return true;
 }
 
-void cn_chat__markup_end(struct cn_chat *c, bool cut)
+static void run(struct cn_composer *c, struct cn_markup *m, bool over)
 {
+	m->running = true;
+	while (m->at < m->held.n && !c->base.stopped && !c->broken && !c->hit.n &&
+	       step(c, m, over))
+		;
+	cn_buf_consume(&m->held, m->at);
+	m->at = 0;
+	m->running = false;
+}
+
+void cn_markup__feed(struct cn_composer *c, struct cn_markup *m, struct cn_view text)
+{
+	cn_buf_add_view(&m->held, text);
+	run(c, m, false);
+}
+
+void cn_markup__settle(struct cn_composer *c, struct cn_markup *m)
+{
+	CN_AUTO(cn_buf) rest = {0};
+
+	/* A call that is just being told is what begins. */
+	if (m->running || m->held.n == 0 || (m->inside && !is_thought(c, m)))
+		return;
+	/* A thought that is over calls nothing any more. */
+	rest = m->held;
+	m->held = (struct cn_buf){0};
+	m->inside = false;
+	tell_text(c, m, cn_buf_view(&rest));
+}
+
+void cn_markup__end(struct cn_composer *c, struct cn_markup *m, bool cut)
+{
+	enum turned turned = TURNED;
+
+	run(c, m, true);
+	if (!m->inside || c->broken || c->hit.n) {
+		cn_markup__settle(c, m);
+	} else if (!cut) {
+		/* Only its last marker may be missing. */
+		struct cn_view inside = cn_view_from(cn_buf_view(&m->held), m->opened);
+
+		if (m->close)
+			inside.n -= cn_compose__begun(inside, cn_view_str(m->close));
+		m->running = true;
+		turned = turn(c, m, inside, true);
+		m->running = false;
+	} else if (is_thought(c, m)) {
+		turned = NOT_OURS;
+	}
 	/* Cut by the limit: a truncated call is no call. */
-	if (c->opened && !cut)
+	if (turned == NOT_OURS || (turned == UNREADABLE && is_thought(c, m)))
+		tell_text(c, m, cn_buf_view(&m->held));
+	else if (turned == UNREADABLE)
 		c->broken = "a tool call in the text that has no end";
-	if (!c->opened)
-		tell_text(c, cn_buf_view(&c->markup));
-	cn_buf_clear(&c->markup);
+	m->inside = false;
+	cn_buf_clear(&m->held);
 }

@@ -81,6 +81,21 @@ static inline bool cn_wire__is(struct cn_json string, struct cn_view s)
 	       cn_wire__says(cn_view(string.raw.p + 1, string.raw.n - 2), s);
 }
 
+/* ---- words.c: what backends say alike in both formats ---- */
+
+enum cn_stop_meaning {
+	CN_STOP_NORMAL, /* also what nobody knows */
+	CN_STOP_CUT,    /* by the output limit */
+	CN_STOP_WINDOW, /* by the model's window */
+	CN_STOP_CALLS,
+	CN_STOP_REFUSAL,
+	CN_STOP_FAILURE, /* the backend broke off */
+	CN_STOP_OVERLOADED,
+};
+enum cn_stop_meaning cn_wire__stop_meaning(struct cn_view reason);
+/* A count of tokens that can be one. */
+bool cn_wire__figure(struct cn_json usage, const char *key, uint64_t *ret);
+
 /* ---- dialects ---- */
 
 /* What a decoder begins with; what stands behind it is the dialect's own. */
@@ -88,13 +103,15 @@ struct cn_decoder {
 	const struct cn_decoder_ops *ops;
 	struct cn_decode_hints hints;
 	cn_decode_fn on_event;
-	void *self;   /* borrowed */
-	bool stopped; /* the other side wants no more, or all was said */
+	void *self;     /* borrowed */
+	bool stopped;   /* the other side wants no more, or all was said */
+	bool cut_short; /* by us, at a stop sequence */
 };
 
 /* All are given their own decoder; held and end may be NULL: nothing is held or ended. */
 struct cn_decoder_ops {
-	size_t size; /* of the decoder, allocated zeroed */
+	size_t size;                        /* of the decoder, allocated zeroed */
+	void (*init)(struct cn_decoder *d); /* may be NULL: zeroes will do */
 	void (*done)(struct cn_decoder *d);
 	int (*event)(struct cn_decoder *d, struct cn_arena *a, struct cn_view name,
 	             struct cn_view data, struct cn_error *reterr);

@@ -98,6 +98,7 @@ static bool on_event(void *self, const struct cn_sse_event *sse)
 	case CN_EV_ERROR:
 		return false;
 	case CN_EV_PING:
+	case CN_EV_PROGRESS:
 	case CN_EV_UNKNOWN:
 		break;
 	}

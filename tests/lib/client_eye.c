@@ -158,6 +158,7 @@ static bool on_event(void *self, const struct cn_sse_event *sse)
 		c->error = true;
 		break;
 	case CN_EV_PING:
+	case CN_EV_PROGRESS:
 	case CN_EV_UNKNOWN:
 		complain(c, "an event that nobody sent");
 		break;

@@ -68,6 +68,7 @@ static inline void ear_note_event(struct ear *e, const struct cn_event *ev)
 	case CN_EV_MESSAGE_START:
 	case CN_EV_MESSAGE_STOP:
 	case CN_EV_PING:
+	case CN_EV_PROGRESS:
 	case CN_EV_ERROR:
 	case CN_EV_UNKNOWN:
 		cn_buf_printf(&e->said, "%s ", cn_event_name(ev->kind));

@@ -6,16 +6,17 @@
  * A call begins for the other side once its id and name are known, and is closed when
  * something else begins while it looks whole, or at the end: what looks whole may go on.
  */
-#include "openai_chat_impl.h"
+#include "compose_impl.h"
+#include "openai_chat_encode_impl.h"
 
-static struct cn_view name_of(const struct cn_chat_call *call)
+static struct cn_view name_of(const struct cn_call *call)
 {
 	return cn_buf_view(&call->name);
 }
 
 /* ---- telling ---- */
 
-static void tell_arguments(struct cn_chat *c, struct cn_chat_call *call)
+static void tell_arguments(struct cn_composer *c, struct cn_call *call)
 {
 	struct cn_event ev = {.kind = CN_EV_BLOCK_DELTA,
 	                      .delta = CN_DELTA_INPUT_JSON,
@@ -23,41 +24,62 @@ static void tell_arguments(struct cn_chat *c, struct cn_chat_call *call)
 	                      .text =
 	                          cn_view_from(cn_buf_view(&call->arguments), call->told)};
 
-	if (ev.text.n == 0)
+	if (ev.text.n == 0 || call->dropped)
 		return;
 	call->told = call->arguments.n;
 	c->said += ev.text.n;
-	cn_chat__tell(c, &ev);
+	cn_compose__tell(c, &ev);
 }
 
-static void start(struct cn_chat *c, struct cn_chat_call *call)
+/* What its provider wants back with the call stands before it. */
+static void tell_extra(struct cn_composer *c, const struct cn_call *call)
 {
+	CN_AUTO(cn_buf) raw = {0};
+
+	if (call->extra.n == 0)
+		return;
+	cn_buf_add_char(&raw, '{');
+	cn_json_add_raw(&raw, "extra_content", cn_buf_view(&call->extra));
+	cn_buf_add_char(&raw, '}');
+	cn_compose__carrier(c, cn_buf_view(&raw));
+}
+
+static void start(struct cn_composer *c, struct cn_call *call)
+{
+	CN_AUTO(cn_arena) a = {0};
 	struct cn_event ev = {.kind = CN_EV_BLOCK_START,
 	                      .block = CN_BLOCK_TOOL_USE,
-	                      .id = cn_buf_view(&call->id),
-	                      .name = name_of(call)};
+	                      .id = cn_buf_view(&call->id)};
 
-	if (c->thought == CN_CHAT_AT_START)
-		cn_chat__text_end(c);
-	call->block = ev.index = cn_chat__next_block(c);
-	cn_chat__close_whole_calls(c);
+	cn_compose__settle(c);
+	/* The client asked for one at a time, whatever the backend makes of that. */
+	call->dropped = c->n_started++ && c->base.hints.one_call;
+	if (call->dropped) {
+		call->started = true;
+		return;
+	}
+	tell_extra(c, call);
+	(void)cn_compose__tool(c, &a, name_of(call), &ev.name);
+	call->block = ev.index = cn_compose__next_block(c);
+	cn_compose__close_whole_calls(c);
 	call->started = true;
-	cn_chat__tell(c, &ev);
+	cn_compose__tell(c, &ev);
 	tell_arguments(c, call);
 }
 
-static void stop(struct cn_chat *c, struct cn_chat_call *call)
+static void stop(struct cn_composer *c, struct cn_call *call)
 {
 	struct cn_event ev = {.kind = CN_EV_BLOCK_STOP, .index = call->block};
 
 	call->closed = true;
-	cn_chat__tell(c, &ev);
+	if (!call->dropped)
+		cn_compose__tell(c, &ev);
 }
 
-void cn_chat__close_whole_calls(struct cn_chat *c)
+void cn_compose__close_whole_calls(struct cn_composer *c)
 {
 	for (size_t i = 0; i < c->n_calls; i++) {
-		struct cn_chat_call *call = &c->calls[i];
+		struct cn_call *call = &c->calls[i];
 
 		/* Behind an empty object the real one has been seen to come. */
 		if (call->started && !call->closed && call->whole && call->arguments.n > 2)
@@ -67,8 +89,38 @@ void cn_chat__close_whole_calls(struct cn_chat *c)
 
 /* ---- names that come in pieces ---- */
 
+struct cn_json cn_compose__tool(const struct cn_composer *c, struct cn_arena *a,
+                                struct cn_view name, struct cn_view *retname)
+{
+	struct cn_json none = {.kind = CN_JSON_NONE}, like = none;
+	struct cn_view likely = name;
+	size_t n = 0;
+
+	*retname = name;
+	for (struct cn_json_iter it = cn_json_iter(c->base.hints.tools);
+	     cn_json_next(&it);) {
+		struct cn_view tool = cn_json_text(a, cn_json_get(it.value, "name"));
+
+		/* The name that it knows is the one that it was sent. */
+		if (tool.n && (cn_view_eq(tool, name) ||
+		               cn_view_eq(cn_chat__short_name(a, tool), name))) {
+			*retname = tool;
+			return it.value;
+		}
+		if (tool.n == 0 || !cn_view_eq_nocase(tool, name))
+			continue;
+		like = it.value;
+		likely = tool;
+		n++;
+	}
+	if (n != 1)
+		return none;
+	*retname = likely;
+	return like;
+}
+
 /* Whether a tool of the request is called so, or begins so and goes on. */
-static bool known(const struct cn_chat *c, struct cn_arena *a, struct cn_view name,
+static bool known(const struct cn_composer *c, struct cn_arena *a, struct cn_view name,
                   bool *begins)
 {
 	bool found = false;
@@ -76,7 +128,8 @@ static bool known(const struct cn_chat *c, struct cn_arena *a, struct cn_view na
 	*begins = false;
 	for (struct cn_json_iter it = cn_json_iter(c->base.hints.tools);
 	     cn_json_next(&it);) {
-		struct cn_view tool = cn_json_text(a, cn_json_get(it.value, "name"));
+		struct cn_view tool =
+		    cn_chat__short_name(a, cn_json_text(a, cn_json_get(it.value, "name")));
 
 		found |= cn_view_eq(tool, name);
 		*begins |= tool.n > name.n && cn_view_starts(tool, name);
@@ -84,8 +137,16 @@ static bool known(const struct cn_chat *c, struct cn_arena *a, struct cn_view na
 	return found;
 }
 
-static bool goes_on(const struct cn_chat *c, struct cn_arena *a,
-                    const struct cn_chat_call *call, struct cn_view piece)
+/* Marks of the model's own format, glued to the name, are none of it. */
+static struct cn_view clean_name(struct cn_view name)
+{
+	size_t at = cn_view_find(name, CN_VIEW("<|"), 0);
+
+	return at == SIZE_MAX ? name : cn_view_cut(name, at);
+}
+
+static bool goes_on(const struct cn_composer *c, struct cn_arena *a,
+                    const struct cn_call *call, struct cn_view piece)
 {
 	CN_AUTO(cn_buf) joined = {0};
 	bool begins;
@@ -97,15 +158,15 @@ static bool goes_on(const struct cn_chat *c, struct cn_arena *a,
 	return known(c, a, cn_buf_view(&joined), &begins) || begins;
 }
 
-static void take_name(struct cn_chat *c, struct cn_arena *a, struct cn_chat_call *call,
+static void take_name(struct cn_composer *c, struct cn_arena *a, struct cn_call *call,
                       struct cn_view name)
 {
 	if (call->name.n == 0 || goes_on(c, a, call, name))
 		cn_buf_add_view(&call->name, name);
 }
 
-static bool may_start(const struct cn_chat *c, struct cn_arena *a,
-                      const struct cn_chat_call *call)
+static bool may_start(const struct cn_composer *c, struct cn_arena *a,
+                      const struct cn_call *call)
 {
 	bool begins;
 
@@ -125,8 +186,8 @@ struct piece {
 };
 
 /* Whether a new call with the same place would look like this piece. */
-static bool is_next(const struct cn_chat *c, struct cn_arena *a,
-                    const struct cn_chat_call *call, const struct piece *p)
+static bool is_next(const struct cn_composer *c, struct cn_arena *a,
+                    const struct cn_call *call, const struct piece *p)
 {
 	if (p->id.n && call->id.n && !cn_view_eq(p->id, cn_buf_view(&call->id)))
 		/* Ids that change with each chunk of one call were seen as well. */
@@ -139,10 +200,10 @@ static bool is_next(const struct cn_chat *c, struct cn_arena *a,
 	       !cn_view_eq(p->arguments, cn_buf_view(&call->arguments));
 }
 
-static struct cn_chat_call *find(struct cn_chat *c, struct cn_arena *a,
-                                 const struct piece *p)
+static struct cn_call *find(struct cn_composer *c, struct cn_arena *a,
+                            const struct piece *p)
 {
-	struct cn_chat_call *call;
+	struct cn_call *call;
 
 	for (size_t i = c->n_calls; p->id.n && i-- > 0;) {
 		call = &c->calls[i];
@@ -159,21 +220,21 @@ static struct cn_chat_call *find(struct cn_chat *c, struct cn_arena *a,
 	return NULL;
 }
 
-static struct cn_chat_call *new_call(struct cn_chat *c, const struct piece *p)
+static struct cn_call *new_call(struct cn_composer *c, const struct piece *p)
 {
-	struct cn_chat_call *call;
+	struct cn_call *call;
 
-	if (c->n_calls == CN_CHAT_CALLS_MAX)
+	if (c->n_calls == CN_CALLS_MAX)
 		return NULL;
 	c->calls = cn_realloc(c->calls, (c->n_calls + 1) * sizeof(*c->calls));
 	call = &c->calls[c->n_calls++];
-	*call = (struct cn_chat_call){.has_index = p->has_index, .index = p->index};
+	*call = (struct cn_call){.has_index = p->has_index, .index = p->index};
 	return call;
 }
 
 /* ---- arguments ---- */
 
-static void count_brackets(struct cn_chat_call *call, struct cn_view text)
+static void count_brackets(struct cn_call *call, struct cn_view text)
 {
 	for (size_t i = 0; i < text.n; i++) {
 		char ch = text.p[i];
@@ -194,7 +255,7 @@ static void count_brackets(struct cn_chat_call *call, struct cn_view text)
 	}
 }
 
-static int take_arguments(struct cn_chat_call *call, struct cn_view text,
+static int take_arguments(struct cn_call *call, struct cn_view text,
                           struct cn_error *reterr)
 {
 	/* Some repeat all of them in a last chunk. */
@@ -207,37 +268,41 @@ static int take_arguments(struct cn_chat_call *call, struct cn_view text,
 		                        "arguments behind the end of their call")
 		              : 0;
 	}
-	if (call->arguments.n + text.n > CN_CHAT_ARGUMENTS_MAX)
+	if (call->arguments.n + text.n > CN_ARGUMENTS_MAX)
 		return cn_fail(reterr, CN_E_INVALID, "a tool call over 1 MiB");
 	cn_buf_add_view(&call->arguments, text);
 	count_brackets(call, text);
 	return 0;
 }
 
-int cn_chat__call(struct cn_chat *c, struct cn_arena *a, struct cn_json part, bool fresh,
-                  struct cn_error *reterr)
+int cn_compose__call(struct cn_composer *c, struct cn_arena *a, struct cn_json part,
+                     bool fresh, struct cn_error *reterr)
 {
 	struct cn_json function = cn_json_get(part, "function"),
-		       arguments = cn_json_get(function, "arguments");
+		       arguments = cn_json_get(function, "arguments"),
+		       extra = cn_json_get(part, "extra_content");
 	struct piece p = {
 	    .id = cn_json_text(a, cn_json_get(part, "id")),
-	    .name = cn_json_text(a, cn_json_get(function, "name")),
+	    .name = clean_name(cn_json_text(a, cn_json_get(function, "name"))),
 	    /* An object in place of its text was seen. */
 	    .arguments = arguments.kind == CN_JSON_OBJECT ? arguments.raw
 	                                                  : cn_json_text(a, arguments),
 	};
-	struct cn_chat_call *call;
+	struct cn_call *call;
 	int err;
 
 	p.has_index = cn_json_u64(cn_json_get(part, "index"), &p.index);
 	/* Some send the member of a call that there is not. */
 	if (p.id.n == 0 && p.name.n == 0 && p.arguments.n == 0)
 		return 0;
+	c->heard += p.arguments.n + 1;
 	call = fresh ? NULL : find(c, a, &p);
 	if (!call && !(call = new_call(c, &p)))
 		return cn_fail(reterr, CN_E_INVALID, "more than 128 tool calls");
 	if (call->id.n == 0)
 		cn_buf_add_view(&call->id, p.id);
+	if (extra.kind == CN_JSON_OBJECT && call->extra.n == 0)
+		cn_buf_add_view(&call->extra, extra.raw);
 	if (p.name.n)
 		take_name(c, a, call, p.name);
 	err = take_arguments(call, p.arguments, reterr);
@@ -250,9 +315,22 @@ int cn_chat__call(struct cn_chat *c, struct cn_arena *a, struct cn_json part, bo
 	return 0;
 }
 
-bool cn_chat__whole_call(struct cn_chat *c, struct cn_view name, struct cn_view input)
+int cn_compose__calls(struct cn_composer *c, struct cn_arena *a, struct cn_json calls,
+                      bool fresh, struct cn_error *reterr)
 {
-	struct cn_chat_call *call = new_call(c, &(struct piece){.has_index = false});
+	int err = 0;
+
+	if (calls.kind == CN_JSON_ARRAY)
+		for (struct cn_json_iter it = cn_json_iter(calls);
+		     !err && !c->base.stopped && cn_json_next(&it);)
+			err = cn_compose__call(c, a, it.value, fresh, reterr);
+	return err;
+}
+
+bool cn_compose__whole_call(struct cn_composer *c, struct cn_view name,
+                            struct cn_view input)
+{
+	struct cn_call *call = new_call(c, &(struct piece){.has_index = false});
 
 	if (!call)
 		return false;
@@ -266,7 +344,7 @@ bool cn_chat__whole_call(struct cn_chat *c, struct cn_view name, struct cn_view 
 
 /* ---- the end ---- */
 
-bool cn_chat__call_cut(const struct cn_chat *c)
+bool cn_compose__call_cut(const struct cn_composer *c)
 {
 	bool cut = false;
 
@@ -276,12 +354,12 @@ bool cn_chat__call_cut(const struct cn_chat *c)
 }
 
 /* Those that waited for an id begin in the order that the backend gave them. */
-static struct cn_chat_call *first_waiting(struct cn_chat *c)
+static struct cn_call *first_waiting(struct cn_composer *c)
 {
-	struct cn_chat_call *first = NULL;
+	struct cn_call *first = NULL;
 
 	for (size_t i = 0; i < c->n_calls; i++) {
-		struct cn_chat_call *call = &c->calls[i];
+		struct cn_call *call = &c->calls[i];
 
 		if (!call->started && (!first || call->index < first->index))
 			first = call;
@@ -289,9 +367,9 @@ static struct cn_chat_call *first_waiting(struct cn_chat *c)
 	return first;
 }
 
-int cn_chat__end_calls(struct cn_chat *c, bool cut, struct cn_error *reterr)
+int cn_compose__end_calls(struct cn_composer *c, bool cut, struct cn_error *reterr)
 {
-	struct cn_chat_call *call;
+	struct cn_call *call;
 
 	while ((call = first_waiting(c))) {
 		if (call->name.n == 0)
@@ -304,22 +382,23 @@ int cn_chat__end_calls(struct cn_chat *c, bool cut, struct cn_error *reterr)
 	return 0;
 }
 
-size_t cn_chat__calls_held(const struct cn_chat *c)
+size_t cn_compose__calls_held(const struct cn_composer *c)
 {
 	size_t held = c->n_calls * sizeof(*c->calls);
 
 	for (size_t i = 0; i < c->n_calls; i++)
-		held +=
-		    c->calls[i].id.cap + c->calls[i].name.cap + c->calls[i].arguments.cap;
+		held += c->calls[i].id.cap + c->calls[i].name.cap +
+		        c->calls[i].arguments.cap + c->calls[i].extra.cap;
 	return held;
 }
 
-void cn_chat__calls_done(struct cn_chat *c)
+void cn_compose__calls_done(struct cn_composer *c)
 {
 	for (size_t i = 0; i < c->n_calls; i++) {
 		cn_buf_done(&c->calls[i].id);
 		cn_buf_done(&c->calls[i].name);
 		cn_buf_done(&c->calls[i].arguments);
+		cn_buf_done(&c->calls[i].extra);
 	}
 	free(c->calls);
 	c->calls = NULL;
