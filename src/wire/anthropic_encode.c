@@ -23,15 +23,7 @@ static struct cn_view json_string(struct cn_arena *a, struct cn_view text)
 void cn_anthropic__add_range(struct cn_arena *a, struct cn_anthropic__ranges *rs,
                              struct cn_view range)
 {
-	if (rs->n == rs->cap) {
-		size_t cap = rs->cap ? 2 * rs->cap : 16;
-		struct cn_view *v = cn_arena_alloc(a, cap * sizeof(*v));
-
-		if (rs->n)
-			memcpy(v, rs->v, rs->n * sizeof(*v));
-		rs->v = v;
-		rs->cap = cap;
-	}
+	rs->v = cn_arena_more(a, rs->v, rs->n, &rs->cap, sizeof(*rs->v));
 	rs->v[rs->n++] = range;
 }
 

@@ -108,15 +108,7 @@ struct merge {
 
 static void add_to_run(struct cn_arena *a, struct run *run, const struct message *m)
 {
-	if (run->n == run->cap) {
-		size_t cap = run->cap ? 2 * run->cap : 4;
-		struct message *v = cn_arena_alloc(a, cap * sizeof(*v));
-
-		if (run->n)
-			memcpy(v, run->v, run->n * sizeof(*v));
-		run->v = v;
-		run->cap = cap;
-	}
+	run->v = cn_arena_more(a, run->v, run->n, &run->cap, sizeof(*run->v));
 	run->v[run->n++] = *m;
 	run->system |= m->role == CN_ROLE_SYSTEM;
 }

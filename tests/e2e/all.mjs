@@ -4,5 +4,6 @@ import { results } from './lib.mjs'
 await import('./sdk.mjs')
 await import('./claude.mjs')
 await import('./midstream.mjs')
+await import('./plain.mjs')
 console.log(`${results.passed} passed, ${results.failed} failed`)
 process.exit(results.failed ? 1 : 0)
