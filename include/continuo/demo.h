@@ -14,7 +14,8 @@
 
 /*
  * symbol, word in scripts, what it does.  PLACE in the answer's stream: N bytes, or
- * events=N; with `wait` what comes after it waits for a `go`.
+ * events=N; with `wait` what comes after it waits for a `go`.  The answer is in the format
+ * of the path that was asked: Messages, or Chat Completions.
  */
 #define CN_STEPS(X)                                                                       \
 	X(OK, "ok", "answers the task")                                                   \
@@ -73,6 +74,40 @@ enum cn_way {
 #undef X
 };
 
+/* How calls are written in the Chat Completions format: calls=WORD on any step. */
+#define CN_CALL_FORMS(X)                                                     \
+	X(SPLIT, "split", "the name first, then the arguments in pieces")    \
+	X(WHOLE, "whole", "each in one chunk")                               \
+	X(OBJECT, "object", "each in one chunk, its arguments an object")    \
+	X(NO_ID, "no-id", "without ids")                                     \
+	X(NO_INDEX, "no-index", "each in one chunk, without an index")       \
+	X(SAME_INDEX, "same-index", "each in one chunk, all with index 0")   \
+	X(BLANK, "blank", "pieces repeat an empty id and an empty name")     \
+	X(REPEATED, "repeated", "all arguments once more behind the pieces") \
+	X(LAST, "last", "all in the chunk that says why the answer ended")   \
+	X(STOP, "stop", "and the answer says that it stopped by itself")
+
+enum cn_call_form {
+#define X(symbol, word, text) CN_CALLS_##symbol,
+	CN_CALL_FORMS(X)
+#undef X
+};
+
+/* Where thinking stands in the Chat Completions format: reasoning=WORD on any step. */
+#define CN_REASONINGS(X)                                              \
+	X(CONTENT, "reasoning_content", "in delta.reasoning_content") \
+	X(PLAIN, "reasoning", "in delta.reasoning")                   \
+	X(BOTH, "both", "in both of them")                            \
+	X(DETAILS, "reasoning_details", "in delta.reasoning_details") \
+	X(TAGS, "tags", "in the text, as <think>")                    \
+	X(PARTS, "parts", "as parts of delta.content")
+
+enum cn_reasoning {
+#define X(symbol, word, text) CN_REASONING_##symbol,
+	CN_REASONINGS(X)
+#undef X
+};
+
 enum cn_step_kind {
 #define X(symbol, word, text) CN_STEP_##symbol,
 	CN_STEPS(X)
@@ -87,7 +122,10 @@ struct cn_step {
 	struct cn_view type;  /* error type; empty: by the status */
 	struct cn_view field; /* NAME:VALUE of the head; empty: none */
 	struct cn_view message, path;
+	struct cn_view body; /* of an error, instead of ours; empty: none */
 	enum cn_way way;
+	enum cn_call_form calls;
+	enum cn_reasoning reasoning;
 	uint64_t times; /* UINT64_MAX: always */
 	bool held;      /* the whole answer waits for a `go` */
 	bool wait;      /* what comes after the place does */
@@ -98,8 +136,9 @@ const char *cn_step_word(enum cn_step_kind kind);
 /*
  * "3*ok; status 529 retry-after=2; hold ok; always hang": steps parted by ';' or line ends,
  * `N*` or `always` before one, and `hold` when it waits for a `go`.  Each may have
- * field=NAME:VALUE (of its head, without blanks) and `thinking`.  Views borrow from text.
- * CN_E_INVALID with the step that is wrong.
+ * field=NAME:VALUE (of its head, without blanks) and `thinking`; message=TEXT or body=TEXT
+ * of an error takes the rest of its step.  Views borrow from text.  CN_E_INVALID with the
+ * step that is wrong.
  */
 int cn_script_parse(struct cn_arena *a, struct cn_view text, struct cn_step **ret,
                     size_t *retn, struct cn_error *reterr) CN_MUST_CHECK;
@@ -121,21 +160,30 @@ struct cn_task_answer {
 	struct cn_view *inputs; /* in arena: JSON, one a call */
 	size_t n_inputs;
 	bool thinks, goes_on; /* goes_on: it was asked to continue */
-	bool stream;
+	bool stream, usage;   /* usage: a stream in the Chat format is asked for figures */
 	struct cn_view model;
 };
-/* false when body is no Messages request. */
+/* false when body is a request of neither format. */
 bool cn_task_answer(struct cn_arena *a, struct cn_view body, enum cn_way way,
                     struct cn_task_answer *ret);
 /* How an answer is spoiled on purpose. */
 struct cn_task_spoil {
 	bool bad_tool, unknown_tool, no_stop, refusal, empty, no_names, crlf;
 	bool thinking; /* a thinking block first */
+	enum cn_call_form calls;
+	enum cn_reasoning reasoning;
 };
 /* The stream's bytes, or the whole Message. */
 void cn_task_stream(struct cn_buf *b, const struct cn_task_answer *t,
                     const struct cn_task_spoil *spoil);
 void cn_task_message(struct cn_buf *b, const struct cn_task_answer *t);
+
+/* ---- chat.c: the same answer in the Chat Completions format ---- */
+
+void cn_chat_stream(struct cn_buf *b, const struct cn_task_answer *t,
+                    const struct cn_task_spoil *spoil);
+void cn_chat_completion(struct cn_buf *b, const struct cn_task_answer *t,
+                        const struct cn_task_spoil *spoil);
 
 /* ---- provider.c: the backends ---- */
 
@@ -145,6 +193,12 @@ struct cn_provider_opts {
 	/* Each request as it is answered, for a log; may be NULL. */
 	void (*on_request)(void *self, const char *backend, size_t n, const char *step,
 	                   struct cn_view head, struct cn_view body);
+	/* What is wrong with a request, into ret of n bytes; false: nothing.  May be NULL.
+	 * What it finds wrong is answered with a 400 that says so, whatever the script
+	 * says.
+	 */
+	bool (*breach)(void *self, struct cn_view head, struct cn_view body, char *ret,
+	               size_t n);
 	void *self;
 };
 struct cn_provider *cn_provider_new(const struct cn_provider_opts *opts);

@@ -13,6 +13,21 @@
 
 #define CN_BIG_HEAD ((size_t)70 * 1024)
 
+enum form {
+	CN_FORM_MESSAGES,
+	CN_FORM_CHAT
+};
+
+static enum form form_of(struct cn_view head)
+{
+	struct cn_view first = head;
+
+	(void)cn_view_split(&head, '\r', &first);
+	return cn_view_find(first, CN_VIEW("/chat/completions"), 0) != SIZE_MAX
+	           ? CN_FORM_CHAT
+	           : CN_FORM_MESSAGES;
+}
+
 /* ---- heads and bodies ---- */
 
 static void add_head(struct cn_buf *b, const struct cn_step *s, int status,
@@ -62,9 +77,11 @@ static void add_last_chunk(struct cn_buf *b)
 	cn_buf_add_str(b, "0\r\n\r\n");
 }
 
-void cn_demo__ping(struct cn_buf *b)
+static void add_ping(struct cn_buf *b, enum form form)
 {
-	add_chunk(b, CN_VIEW("event: ping\ndata: {\"type\":\"ping\"}\n\n"));
+	add_chunk(b, form == CN_FORM_CHAT
+	                 ? CN_VIEW(": keep-alive\n\n")
+	                 : CN_VIEW("event: ping\ndata: {\"type\":\"ping\"}\n\n"));
 }
 
 /* ---- errors ---- */
@@ -93,23 +110,53 @@ static const char *type_of(uint64_t status)
 	}
 }
 
-static void error_json(struct cn_buf *b, const struct cn_step *s, uint64_t status)
+static const char *chat_type_of(uint64_t status)
 {
-	struct cn_view type = s->type.n ? s->type : cn_view_str(type_of(status));
-
-	cn_buf_add_str(b, "{\"type\":\"error\",\"error\":{\"type\":");
-	cn_json_add_string(b, type);
-	cn_buf_add_str(b, ",\"message\":");
-	cn_json_add_string(b, s->message.n ? s->message : CN_VIEW("scripted failure"));
-	cn_buf_add_str(b, "},\"request_id\":\"req_demo\"}");
+	switch (status) {
+	case 400:
+	case 404:
+	case 413:
+		return "invalid_request_error";
+	case 401:
+		return "invalid_api_key";
+	case 402:
+		return "billing_not_active";
+	case 403:
+		return "insufficient_permissions";
+	case 429:
+		return "rate_limit_exceeded";
+	default:
+		return "server_error";
+	}
 }
 
-static void error_event(struct cn_buf *b, const struct cn_step *s)
+static void error_json(struct cn_buf *b, const struct cn_step *s, enum form form,
+                       uint64_t status)
+{
+	struct cn_view message = s->message.n ? s->message : CN_VIEW("scripted failure");
+	const char *type = form == CN_FORM_CHAT ? chat_type_of(status) : type_of(status);
+
+	if (s->body.n) {
+		cn_buf_add_view(b, s->body);
+		return;
+	}
+	cn_buf_add_str(b, form == CN_FORM_CHAT
+	                      ? "{\"error\":{\"type\":"
+	                      : "{\"type\":\"error\",\"error\":{\"type\":");
+	cn_json_add_string(b, s->type.n ? s->type : cn_view_str(type));
+	cn_buf_add_str(b, ",\"message\":");
+	cn_json_add_string(b, message);
+	cn_buf_add_str(b, form == CN_FORM_CHAT ? ",\"param\":null,\"code\":null}}"
+	                                       : "},\"request_id\":\"req_demo\"}");
+}
+
+static void error_event(struct cn_buf *b, const struct cn_step *s, enum form form)
 {
 	CN_AUTO(cn_buf) json = {0};
 
-	error_json(&json, s, 529);
-	cn_buf_printf(b, "event: error\ndata: %.*s\n\n", (int)json.n, json.p);
+	error_json(&json, s, form, 529);
+	cn_buf_printf(b, "%sdata: %.*s\n\n", form == CN_FORM_CHAT ? "" : "event: error\n",
+	              (int)json.n, json.p);
 }
 
 /* ---- steps that look at nothing of the request ---- */
@@ -139,17 +186,17 @@ static void big_head(const struct cn_step *s, struct cn_answer *ret)
 	cn_buf_add_str(&ret->now, "\r\nContent-Length: 0\r\n\r\n");
 }
 
-static bool answer_plainly(const struct cn_step *s, struct cn_answer *ret)
+static bool answer_plainly(const struct cn_step *s, enum form form, struct cn_answer *ret)
 {
 	CN_AUTO(cn_buf) json = {0};
 
 	switch (s->kind) {
 	case CN_STEP_STATUS:
-		error_json(&json, s, s->n);
+		error_json(&json, s, form, s->n);
 		add_whole(&ret->now, s, (int)s->n, "application/json", cn_buf_view(&json));
 		return true;
 	case CN_STEP_ERROR_BODY:
-		error_json(&json, s, 529);
+		error_json(&json, s, form, 529);
 		add_whole(&ret->now, s, 200, "application/json", cn_buf_view(&json));
 		return true;
 	case CN_STEP_HTML:
@@ -200,6 +247,8 @@ static struct cn_task_spoil spoil_of(const struct cn_step *s)
 	    .no_names = s->kind == CN_STEP_NO_NAMES,
 	    .crlf = s->kind == CN_STEP_CRLF,
 	    .thinking = s->thinking || s->kind == CN_STEP_THINKING,
+	    .calls = s->calls,
+	    .reasoning = s->reasoning,
 	};
 }
 
@@ -226,7 +275,8 @@ static size_t place(const struct cn_step *s, struct cn_view stream, uint64_t oth
 }
 
 /* A stream's start, its rest or its end now or later, as the step says. */
-static void cut(const struct cn_step *s, struct cn_view stream, struct cn_answer *ret)
+static void cut(const struct cn_step *s, enum form form, struct cn_view stream,
+                struct cn_answer *ret)
 {
 	size_t at = place(s, stream, 0);
 	struct cn_buf *end = s->wait ? &ret->later : &ret->now;
@@ -250,7 +300,7 @@ static void cut(const struct cn_step *s, struct cn_view stream, struct cn_answer
 		add_last_chunk(end);
 		return;
 	case CN_STEP_CUT_ERROR:
-		error_event(&error, s);
+		error_event(&error, s, form);
 		add_chunk(end, cn_buf_view(&error));
 		add_last_chunk(end);
 		return;
@@ -261,6 +311,7 @@ static void cut(const struct cn_step *s, struct cn_view stream, struct cn_answer
 		return;
 	case CN_STEP_PINGS:
 		ret->how = CN_LATER_PINGS;
+		add_ping(&ret->later, form);
 		return;
 	default:
 		ret->then = CN_THEN_STAY; /* stall */
@@ -268,9 +319,12 @@ static void cut(const struct cn_step *s, struct cn_view stream, struct cn_answer
 }
 
 /* Thinks for its time: the thinking block closes only after that. */
-static void think(const struct cn_step *s, struct cn_view stream, struct cn_answer *ret)
+static void think(const struct cn_step *s, enum form form, struct cn_view stream,
+                  struct cn_answer *ret)
 {
-	size_t at = cn_view_find(stream, CN_VIEW("event: content_block_stop"), 0);
+	size_t at = form == CN_FORM_CHAT
+	                ? after_events(stream, 3)
+	                : cn_view_find(stream, CN_VIEW("event: content_block_stop"), 0);
 
 	add_stream_head(&ret->now, s);
 	add_chunk(&ret->now, cn_view_cut(stream, at));
@@ -281,7 +335,7 @@ static void think(const struct cn_step *s, struct cn_view stream, struct cn_answ
 }
 
 /* The bytes of a whole stream in which one thing is wrong. */
-static void spoil(const struct cn_step *s, struct cn_buf *stream)
+static void spoil(const struct cn_step *s, enum form form, struct cn_buf *stream)
 {
 	size_t at = place(s, cn_buf_view(stream), 1), from = 0;
 	CN_AUTO(cn_buf) tail = {0};
@@ -292,11 +346,14 @@ static void spoil(const struct cn_step *s, struct cn_buf *stream)
 		return;
 	case CN_STEP_ERROR_EVENT:
 		cn_buf_truncate(stream, at);
-		error_event(stream, s);
+		error_event(stream, s, form);
 		return;
 	case CN_STEP_GARBAGE:
 		cn_buf_truncate(stream, at);
-		cn_buf_add_str(stream, "event: content_block_start\ndata: {nonsense\n\n");
+		cn_buf_add_str(stream,
+		               form == CN_FORM_CHAT
+		                   ? "data: {nonsense\n\n"
+		                   : "event: content_block_start\ndata: {nonsense\n\n");
 		return;
 	case CN_STEP_DUPLICATE:
 	case CN_STEP_LOSE:
@@ -311,13 +368,16 @@ static void spoil(const struct cn_step *s, struct cn_buf *stream)
 	}
 }
 
-static void answer_stream(const struct cn_step *s, const struct cn_task_answer *t,
-                          struct cn_answer *ret)
+static void answer_stream(const struct cn_step *s, enum form form,
+                          const struct cn_task_answer *t, struct cn_answer *ret)
 {
 	struct cn_task_spoil spoiled = spoil_of(s);
 	CN_AUTO(cn_buf) stream = {0};
 
-	cn_task_stream(&stream, t, &spoiled);
+	if (form == CN_FORM_CHAT)
+		cn_chat_stream(&stream, t, &spoiled);
+	else
+		cn_task_stream(&stream, t, &spoiled);
 	switch (s->kind) {
 	case CN_STEP_CUT_FIN:
 	case CN_STEP_CUT_RST:
@@ -326,11 +386,11 @@ static void answer_stream(const struct cn_step *s, const struct cn_task_answer *
 	case CN_STEP_STALL:
 	case CN_STEP_PAUSE:
 	case CN_STEP_PINGS:
-		cut(s, cn_buf_view(&stream), ret);
+		cut(s, form, cn_buf_view(&stream), ret);
 		return;
 	case CN_STEP_THINKING:
 		if (s->n) {
-			think(s, cn_buf_view(&stream), ret);
+			think(s, form, cn_buf_view(&stream), ret);
 			return;
 		}
 		break;
@@ -342,7 +402,7 @@ static void answer_stream(const struct cn_step *s, const struct cn_task_answer *
 		ret->after_ms = s->n;
 		break;
 	default:
-		spoil(s, &stream);
+		spoil(s, form, &stream);
 	}
 	struct cn_buf *b = ret->how == CN_LATER_NONE ? &ret->now : &ret->later;
 
@@ -358,8 +418,10 @@ void cn_demo__answer(const struct cn_step *s, struct cn_view head, struct cn_vie
 	static const struct cn_step bad = {
 	    .kind = CN_STEP_STATUS,
 	    .n = 400,
-	    .message = {"the body is no Messages request", 31},
+	    .message = {"the body is no request", 22},
 	};
+	const struct cn_task_spoil spoiled = spoil_of(s);
+	enum form form = form_of(head);
 	CN_AUTO(cn_arena) a = {0};
 	CN_AUTO(cn_buf) json = {0};
 	struct cn_task_answer t;
@@ -368,12 +430,15 @@ void cn_demo__answer(const struct cn_step *s, struct cn_view head, struct cn_vie
 	if (cn_view_find(head, CN_VIEW("/count_tokens"), 0) != SIZE_MAX) {
 		add_whole(&ret->now, &plain, 200, "application/json",
 		          CN_VIEW("{\"input_tokens\":1234}"));
-	} else if (answer_plainly(s, ret)) {
+	} else if (answer_plainly(s, form, ret)) {
 		return;
 	} else if (!cn_task_answer(&a, body, s->way, &t)) {
-		(void)answer_plainly(&bad, ret);
+		(void)answer_plainly(&bad, form, ret);
 	} else if (!t.stream || s->kind == CN_STEP_WHOLE) {
-		cn_task_message(&json, &t);
+		if (form == CN_FORM_CHAT)
+			cn_chat_completion(&json, &t, &spoiled);
+		else
+			cn_task_message(&json, &t);
 		if (s->kind == CN_STEP_DELAY) {
 			ret->how = CN_LATER_TIMER;
 			ret->after_ms = s->n;
@@ -381,6 +446,6 @@ void cn_demo__answer(const struct cn_step *s, struct cn_view head, struct cn_vie
 		add_whole(ret->how == CN_LATER_NONE ? &ret->now : &ret->later, s, 200,
 		          "application/json", cn_buf_view(&json));
 	} else {
-		answer_stream(s, &t, ret);
+		answer_stream(s, form, &t, ret);
 	}
 }

@@ -20,7 +20,7 @@ enum cn_later {
 	CN_LATER_TIMER,   /* after_ms */
 	CN_LATER_TRICKLE, /* one by one */
 	CN_LATER_GO,      /* when the script's owner says so */
-	CN_LATER_PINGS    /* pings instead, for ever */
+	CN_LATER_PINGS    /* a ping, again and again */
 };
 
 /* ---- answer.c: a step and a request as bytes ---- */
@@ -31,9 +31,8 @@ struct cn_answer {
 	uint64_t after_ms;
 	enum cn_then then;
 };
-/* The answer of s to the request of this head and body; one ping as a chunk. */
+/* The answer of s to the request of this head and body. */
 void cn_demo__answer(const struct cn_step *s, struct cn_view head, struct cn_view body,
                      struct cn_answer *ret);
-void cn_demo__ping(struct cn_buf *b);
 
 #endif

@@ -55,6 +55,7 @@ struct peer {
 	size_t head, request;  /* bytes of `in` that the request being answered takes */
 	struct cn_step step;   /* that answers it; views borrow from the backend's arena */
 	uint64_t wait;         /* its place among those that wait for a `go`; 0: does not */
+	char breach[240];      /* what is wrong with the request; empty: nothing */
 	unsigned handles;      /* of tcp and timer, not closed yet */
 	enum {
 		CN_PEER_READING,
@@ -289,10 +290,11 @@ static size_t count_roles(struct cn_view body)
 
 static void on_ping(uv_timer_t *timer)
 {
+	struct peer *peer = timer->data;
 	CN_AUTO(cn_buf) b = {0};
 
-	cn_demo__ping(&b);
-	peer_send(timer->data, &b, CN_THEN_STAY);
+	cn_buf_add_view(&b, cn_buf_view(&peer->out));
+	peer_send(peer, &b, CN_THEN_STAY);
 }
 
 static void on_trickle(uv_timer_t *timer)
@@ -458,6 +460,11 @@ static void peer_next(struct peer *peer)
 		step_over(b);
 	else
 		peer->step.held = false;
+	if (b->provider->opts.breach &&
+	    b->provider->opts.breach(b->provider->opts.self, head, body, peer->breach,
+	                             sizeof(peer->breach)))
+		peer->step = (struct cn_step){
+		    .kind = CN_STEP_STATUS, .n = 400, .message = cn_view_str(peer->breach)};
 	if (b->provider->opts.on_request)
 		b->provider->opts.on_request(b->provider->opts.self, b->name, b->n_requests,
 		                             cn_step_word(peer->step.kind), head, body);

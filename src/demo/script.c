@@ -32,10 +32,52 @@ static const char *const CN_WAY_WORDS[] = {
 #undef X
 };
 
-/* key=value; the last key of a step, message=, takes the rest of it. */
+static const char *const CN_CALL_WORDS[] = {
+#define X(symbol, word, text) [CN_CALLS_##symbol] = (word),
+    CN_CALL_FORMS(X)
+#undef X
+};
+
+static const char *const CN_REASONING_WORDS[] = {
+#define X(symbol, word, text) [CN_REASONING_##symbol] = (word),
+    CN_REASONINGS(X)
+#undef X
+};
+
+#define N_WORDS(words) (sizeof(words) / sizeof((words)[0]))
+
+/* The place of value in the words; n when it has none. */
+static size_t place_of(struct cn_view value, const char *const *words, size_t n)
+{
+	size_t i = 0;
+
+	while (i < n && !cn_view_is(value, words[i]))
+		i++;
+	return i;
+}
+
+/* way=, calls= and reasoning=. */
+static bool read_choice(struct cn_step *s, struct cn_view key, struct cn_view value)
+{
+	size_t way = place_of(value, CN_WAY_WORDS, N_WORDS(CN_WAY_WORDS));
+	size_t calls = place_of(value, CN_CALL_WORDS, N_WORDS(CN_CALL_WORDS));
+	size_t reasoning = place_of(value, CN_REASONING_WORDS, N_WORDS(CN_REASONING_WORDS));
+
+	if (cn_view_is(key, "way") && way < N_WORDS(CN_WAY_WORDS))
+		s->way = (enum cn_way)way;
+	else if (cn_view_is(key, "calls") && calls < N_WORDS(CN_CALL_WORDS))
+		s->calls = (enum cn_call_form)calls;
+	else if (cn_view_is(key, "reasoning") && reasoning < N_WORDS(CN_REASONING_WORDS))
+		s->reasoning = (enum cn_reasoning)reasoning;
+	else
+		return false;
+	return true;
+}
+
+/* key=value; the last key of a step, message= or body=, takes the rest of it. */
 static bool read_pair(struct cn_step *s, struct cn_view word, struct cn_view *rest)
 {
-	struct cn_view value = word, key;
+	struct cn_view value = word, key, *text;
 
 	if (!cn_view_split(&value, '=', &key) || !value.p)
 		return false;
@@ -51,16 +93,14 @@ static bool read_pair(struct cn_step *s, struct cn_view word, struct cn_view *re
 		s->type = value;
 		return true;
 	}
-	for (size_t i = 0;
-	     cn_view_is(key, "way") && i < sizeof(CN_WAY_WORDS) / sizeof(char *); i++)
-		if (cn_view_is(value, CN_WAY_WORDS[i])) {
-			s->way = (enum cn_way)i;
-			return true;
-		}
-	if (!cn_view_is(key, "message"))
+	if (read_choice(s, key, value))
+		return true;
+	text = cn_view_is(key, "message") ? &s->message
+	       : cn_view_is(key, "body")  ? &s->body
+	                                  : NULL;
+	if (!text)
 		return false;
-	s->message =
-	    rest->p ? cn_view(value.p, (size_t)(rest->p + rest->n - value.p)) : value;
+	*text = rest->p ? cn_view(value.p, (size_t)(rest->p + rest->n - value.p)) : value;
 	*rest = (struct cn_view){NULL, 0};
 	return true;
 }

@@ -36,7 +36,9 @@ static struct cn_view word_after(struct cn_view text, struct cn_view word)
 static bool declares(struct cn_json tools, const char *name)
 {
 	for (struct cn_json_iter it = cn_json_iter(tools); cn_json_next(&it);)
-		if (cn_json_is(cn_json_get(it.value, "name"), name))
+		if (cn_json_is(cn_json_get(it.value, "name"), name) ||
+		    cn_json_is(cn_json_get(cn_json_get(it.value, "function"), "name"),
+		               name))
 			return true;
 	return false;
 }
@@ -45,10 +47,12 @@ static unsigned count_results(struct cn_json messages)
 {
 	unsigned n = 0;
 
-	for (struct cn_json_iter m = cn_json_iter(messages); cn_json_next(&m);)
+	for (struct cn_json_iter m = cn_json_iter(messages); cn_json_next(&m);) {
+		n += cn_json_is(cn_json_get(m.value, "role"), "tool");
 		for (struct cn_json_iter b = cn_json_iter(cn_json_get(m.value, "content"));
 		     cn_json_next(&b);)
 			n += cn_json_is(cn_json_get(b.value, "type"), "tool_result");
+	}
 	return n;
 }
 
@@ -82,8 +86,13 @@ static bool find_partial(struct cn_arena *a, struct cn_json messages, struct cn_
 			    retanchor->p[from - 2] == '\n')
 				break;
 		*retanchor = cn_view_cut(*retanchor, from > 1 ? from - 2 : 0);
-		text = cn_json_get(before, "content");
+		last = before;
+		text = cn_json_get(last, "content");
 	}
+	if (cn_json_get(last, "tool_calls").kind == CN_JSON_ARRAY)
+		return false;
+	if (text.kind == CN_JSON_STRING)
+		cn_buf_add_view(&given, cn_json_text(a, text));
 	for (struct cn_json_iter it = cn_json_iter(text); cn_json_next(&it);) {
 		if (!cn_json_is(cn_json_get(it.value, "type"), "text"))
 			return false;
@@ -228,6 +237,9 @@ bool cn_task_answer(struct cn_arena *a, struct cn_view body, enum cn_way way,
 		return false;
 	*ret = (struct cn_task_answer){
 	    .stream = cn_json_get(root, "stream").kind == CN_JSON_TRUE,
+	    .usage =
+		cn_json_get(cn_json_get(root, "stream_options"), "include_usage").kind ==
+		CN_JSON_TRUE,
 	    .model = cn_json_text(a, cn_json_get(root, "model")),
 	    .thinks = number_after(told, CN_VIEW(" think=")) > 0,
 	};

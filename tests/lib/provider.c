@@ -7,9 +7,12 @@
  * `script NAME STEPS` (another script from the next request on), `go NAME` (an answer that
  * waits goes on) and `quit`; ends with its input.  Each is answered by a line, {} or
  * {"error":TEXT}, so that who waits for it knows that the next request meets it.  Each
- * request is appended to the log as one JSON line.  One loop, one thread.
+ * request is appended to the log as one JSON line; a Chat Completions request that breaks a
+ * rule of that format has it there as `breach`.  One loop, one thread.
  */
 #include "continuo/demo.h"
+
+#include "chat_rules.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,8 +27,23 @@ struct program {
 	struct cn_provider *provider;
 	struct cn_buf line;
 	FILE *log;
+	struct cn_view breach; /* of the request at hand; borrowed from its peer */
 	bool over;
 };
+
+static bool find_breach(void *self, struct cn_view head, struct cn_view body, char *ret,
+                        size_t n)
+{
+	struct program *p = self;
+	struct cn_view first = head;
+	const char *found = NULL;
+
+	(void)cn_view_split(&head, '\r', &first);
+	if (cn_view_find(first, CN_VIEW("/chat/completions"), 0) != SIZE_MAX)
+		found = chat_rules_breach(body, 0, ret, n);
+	p->breach = found ? cn_view_str(found) : (struct cn_view){NULL, 0};
+	return found;
+}
 
 static void on_request(void *self, const char *backend, size_t n, const char *step,
                        struct cn_view head, struct cn_view body)
@@ -39,6 +57,8 @@ static void on_request(void *self, const char *backend, size_t n, const char *st
 	cn_json_add_text(&b, "backend", cn_view_str(backend));
 	cn_json_add_u64(&b, "n", n);
 	cn_json_add_text(&b, "step", cn_view_str(step));
+	if (p->breach.n)
+		cn_json_add_text(&b, "breach", p->breach);
 	cn_json_add_text(&b, "head", head);
 	cn_json_add_text(&b, "body", body);
 	cn_buf_add_str(&b, "}\n");
@@ -139,7 +159,7 @@ int main(int argc, char **argv)
 {
 	struct program p = {0};
 	struct cn_provider_opts opts = {
-	    .loop = &p.loop, .on_request = on_request, .self = &p};
+	    .loop = &p.loop, .on_request = on_request, .breach = find_breach, .self = &p};
 	CN_AUTO(cn_buf) ports = {0};
 
 	cn_hash_setup();

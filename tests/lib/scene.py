@@ -14,7 +14,7 @@ at last "N passed, N failed".
   client: wait; expect stream; expect comment "x-model-used b/b"; expect field-of b messages.-1.role user
   expect states PLANNING TRYING STREAMING CONTINUING STREAMING DRAINING CLOSED
 
-Names: b basic, f fallback, m mid-stream, l limits and abuse, s store, v vault, r a regression by
+Names: b basic, c Chat Completions, f fallback, m mid-stream, l limits and abuse, s store, v vault, r a regression by
 its issue.  No scene sleeps or measures: what has to happen in between waits for `go`, `reads`
 or the trace.  How a line is read: scene_text.py.
 
@@ -34,6 +34,10 @@ encoded, empty-end, bad-tool, unknown-tool.  At a PLACE of the stream (N bytes, 
   STEP wait                     what follows the place waits for `go`
   STEP thinking                 the answer begins with thinking; field=N:V: with that field in its head
   STEP way=WORD                 how it goes on with another's answer (CN_WAYS)
+  STEP calls=WORD, reasoning=WORD   how a Chat Completions answer has its calls and its thinking (CN_CALL_FORMS, CN_REASONINGS)
+  status N body=TEXT, error-event body=TEXT, …   an error in a shape of its own
+An upstream answers in the format of the path that was asked: `backend a: {wire: openai-chat}`.  Every
+request of that format is held to its rules, and one that breaks them fails the scene.
 
 THE WORLD, before the router is needed for the first time or in the middle:
   script a: STEPS               other steps from the next request on

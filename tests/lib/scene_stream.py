@@ -6,6 +6,7 @@
   close                    content_block_stop
   end REASON [TOKENS]      message_delta and message_stop
   error TYPE               an error event
+  chunk {DELTA} [REASON]   of the Chat Completions format; say "…": one of text; usage IN OUT, done: its figures, its end
   raw "…"                  bytes as they are
 """
 import json
@@ -64,6 +65,21 @@ class Stream:
     def error(self, kind):
         self.add('error', error={'type': kind, 'message': 'recorded'})
 
+    def data(self, **more):
+        self.out.append(f'data: {json.dumps({"id": "chatcmpl-recorded", "object": "chat.completion.chunk", "created": 1, "model": "recorded", **more})}\n\n')
+
+    def chunk(self, delta, reason=None):
+        self.data(choices=[{'index': 0, 'delta': json.loads(delta), 'finish_reason': reason}])
+
+    def say(self, text):
+        self.chunk(json.dumps({'content': text}))
+
+    def usage(self, prompt, output):
+        self.data(choices=[], usage={'prompt_tokens': int(prompt), 'completion_tokens': int(output), 'total_tokens': int(prompt) + int(output)})
+
+    def done(self):
+        self.out.append('data: [DONE]\n\n')
+
     def raw(self, text):
         self.out.append(text)
 
@@ -74,7 +90,7 @@ def make(text):
         verb, *rest = words(item)
         if verb in DELTAS:
             s.delta(verb, *rest)
-        elif verb in ('start', 'open', 'close', 'end', 'error', 'raw'):
+        elif verb in ('start', 'open', 'close', 'end', 'error', 'chunk', 'say', 'usage', 'done', 'raw'):
             getattr(s, verb)(*rest)
         else:
             raise SceneError(f'no such item of a stream: {verb}')

@@ -355,6 +355,9 @@ class Verbs:
             if client.thread:
                 self.client_wait(client, [])
             client.close()
+        for s in self.seen():
+            if 'breach' in s:
+                raise SceneError(f'request {s["n"]} to {s["backend"]} breaks a rule of its format: {s["breach"]}: {s["body"][:3000]}')
 
     def drop_all(self):
         for client in self.clients.values():

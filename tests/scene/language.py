@@ -57,6 +57,7 @@ FAILING = [
     ('upstream a: ok\nclient: shout', 'no such verb'),
     ('upstream a: maybe\nclient: post', 'not a step'),
     ('upstream a: cut-fin events=5\npolicy fallback: {continuation: off}\nclient: post; expect stream', "got 'error', want 'over'"),
+    ('upstream a: ok\nbackend a: {wire: openai-chat}\nmodel a: {add_fields: {container: x}}\nclient: post', 'breaks a rule of its format'),
     ('upstream a: hold status 529\nclient: post background\ngo a\nclient: reads Step', 'is over and does not hold'),
 ]
 
