@@ -46,11 +46,12 @@ static uint64_t reasoning_of(struct cn_json usage)
 /* Figures that are said again replace the older ones; none are added up. */
 static void read_usage(struct cn_chat *c, struct cn_json usage)
 {
-	uint64_t prompt, output, total, written = 0, reasoning = reasoning_of(usage);
+	uint64_t prompt, output, total, written = 0, reasoning;
 	struct cn_usage *u = &c->usage;
 
 	if (usage.kind != CN_JSON_OBJECT)
 		return;
+	reasoning = reasoning_of(usage);
 	if (cn_wire__figure(usage, "prompt_tokens", &prompt)) {
 		u->cache_read = cached_of(usage);
 		(void)cn_wire__figure(cn_json_get(usage, "prompt_tokens_details"),
@@ -106,7 +107,8 @@ static struct cn_view stop_reason(const struct cn_chat *c)
 	return CN_VIEW("end_turn");
 }
 
-static void tell_start(struct cn_chat *c, struct cn_arena *a, struct cn_json root)
+static void tell_start(struct cn_chat *c, struct cn_arena *a,
+                       const struct cn_chat_chunk *chunk)
 {
 	struct cn_event ev = {.kind = CN_EV_MESSAGE_START,
 	                      .usage = {.input = c->out.base.hints.input_estimate,
@@ -115,8 +117,8 @@ static void tell_start(struct cn_chat *c, struct cn_arena *a, struct cn_json roo
 	if (c->out.started)
 		return;
 	c->out.started = true;
-	ev.id = cn_json_text(a, cn_json_get(root, "id"));
-	ev.name = cn_json_text(a, cn_json_get(root, "model"));
+	ev.id = cn_json_text(a, chunk->id);
+	ev.name = cn_json_text(a, chunk->model);
 	cn_compose__tell(&c->out, &ev);
 }
 
@@ -208,17 +210,18 @@ static void read_content(struct cn_chat *c, struct cn_arena *a, struct cn_json c
 }
 
 /* The same thought stands in several members with some: one of them is read. */
-static void read_reasoning(struct cn_chat *c, struct cn_arena *a, struct cn_json delta)
+static void read_reasoning(struct cn_chat *c, struct cn_arena *a,
+                           const struct cn_chat_delta *delta)
 {
-	struct cn_json reasoning = cn_json_get(delta, "reasoning_content");
-	struct cn_json details = cn_json_get(delta, "reasoning_details");
+	struct cn_json reasoning = delta->reasoning_content;
+	struct cn_json details = delta->reasoning_details;
 	bool in_details = false;
 
 	for (struct cn_json_iter it = cn_json_iter(details); cn_json_next(&it);)
 		in_details |= has_text(cn_json_get(it.value, "text")) ||
 		              has_text(cn_json_get(it.value, "summary"));
 	if (!has_text(reasoning))
-		reasoning = cn_json_get(delta, "reasoning");
+		reasoning = delta->reasoning;
 	/* Where the details say it too, each is a thought of its own. */
 	if (!in_details)
 		cn_compose__thinking(&c->out, cn_json_text(a, reasoning));
@@ -228,13 +231,13 @@ static void read_reasoning(struct cn_chat *c, struct cn_arena *a, struct cn_json
 		cn_compose__detail(&c->out, a, it.value, in_details);
 }
 
-static int read_calls(struct cn_chat *c, struct cn_arena *a, struct cn_json delta,
-                      bool fresh, struct cn_error *reterr)
+static int read_calls(struct cn_chat *c, struct cn_arena *a,
+                      const struct cn_chat_delta *delta, bool fresh,
+                      struct cn_error *reterr)
 {
-	struct cn_json old = cn_json_get(delta, "function_call");
+	struct cn_json old = delta->function_call;
 	CN_AUTO(cn_buf) b = {0};
-	int err =
-	    cn_compose__calls(&c->out, a, cn_json_get(delta, "tool_calls"), fresh, reterr);
+	int err = cn_compose__calls(&c->out, a, delta->tool_calls, fresh, reterr);
 
 	if (err || c->out.base.stopped || old.kind != CN_JSON_OBJECT)
 		return err;
@@ -261,19 +264,19 @@ static void read_matched(struct cn_chat *c, struct cn_arena *a, struct cn_json m
 		}
 }
 
-static void read_finish(struct cn_chat *c, struct cn_arena *a, struct cn_json choice)
+static void read_finish(struct cn_chat *c, struct cn_arena *a,
+                        const struct cn_chat_choice *choice)
 {
-	struct cn_view reason = cn_json_text(a, cn_json_get(choice, "finish_reason"));
-	struct cn_view native =
-	    cn_json_text(a, cn_json_get(choice, "native_finish_reason"));
+	struct cn_view reason = cn_json_text(a, choice->finish_reason);
+	struct cn_view native = cn_json_text(a, choice->native_finish_reason);
 
 	if (reason.n == 0)
 		return;
 	/* Said twice, the first one stands. */
 	cn_chat__say_finish(c, reason);
 	c->cut |= cn_wire__stop_meaning(native) == CN_STOP_CUT;
-	read_matched(c, a, cn_json_get(choice, "stop_reason"));
-	read_matched(c, a, cn_json_get(choice, "matched_stop"));
+	read_matched(c, a, choice->stop_reason);
+	read_matched(c, a, choice->matched_stop);
 	if (cn_wire__stop_meaning(reason) == CN_STOP_OVERLOADED)
 		fail(c, CN_VIEW("overloaded_error"), reason);
 	else if (cn_wire__stop_meaning(reason) == CN_STOP_FAILURE ||
@@ -281,55 +284,54 @@ static void read_finish(struct cn_chat *c, struct cn_arena *a, struct cn_json ch
 		fail(c, CN_VIEW("api_error"), CN_VIEW("the backend broke its answer off"));
 }
 
-static int read_choice(struct cn_chat *c, struct cn_arena *a, struct cn_json choice,
-                       bool whole, struct cn_error *reterr)
+static int read_choice(struct cn_chat *c, struct cn_arena *a,
+                       const struct cn_chat_choice *choice, bool whole,
+                       struct cn_error *reterr)
 {
-	struct cn_json delta = cn_json_get(choice, "delta");
+	struct cn_chat_delta delta;
 	int err;
 
 	/* A stream that says all at once, as a message. */
-	if (whole || (delta.kind != CN_JSON_OBJECT && !c->out.heard)) {
-		delta = cn_json_get(choice, "message");
-		whole = true;
-	}
-	read_reasoning(c, a, delta);
-	read_content(c, a, cn_json_get(delta, "content"));
-	cn_compose__text(&c->out, cn_json_text(a, cn_json_get(delta, "refusal")));
+	whole |= choice->delta.kind != CN_JSON_OBJECT && !c->out.heard;
+	delta = cn_chat__delta(whole ? choice->message : choice->delta);
+	read_reasoning(c, a, &delta);
+	read_content(c, a, delta.content);
+	cn_compose__text(&c->out, cn_json_text(a, delta.refusal));
 	if (c->out.broken)
 		return cn_fail(reterr, CN_E_INVALID, "%s", c->out.broken);
 	if (c->out.hit.n) {
-		read_usage(c, cn_json_get(choice, "usage"));
+		read_usage(c, choice->usage);
 		return finish_early(c, reterr);
 	}
 	if (c->out.base.stopped)
 		return 0;
-	err = read_calls(c, a, delta, whole, reterr);
+	err = read_calls(c, a, &delta, whole, reterr);
 	if (err || c->out.base.stopped)
 		return err;
 	read_finish(c, a, choice);
-	read_usage(c, cn_json_get(choice, "usage"));
+	read_usage(c, choice->usage);
 	return 0;
 }
 
 /* Choices but the first are not ours; an index may be missing. */
-static int read_choices(struct cn_chat *c, struct cn_arena *a, struct cn_json root,
-                        bool whole, struct cn_error *reterr)
+static int read_choices(struct cn_chat *c, struct cn_arena *a,
+                        const struct cn_chat_chunk *chunk, bool whole,
+                        struct cn_error *reterr)
 {
-	struct cn_json choices = cn_json_get(root, "choices");
-
-	if (choices.kind != CN_JSON_ARRAY)
+	if (chunk->choices.kind != CN_JSON_ARRAY)
 		return 0;
-	for (struct cn_json_iter it = cn_json_iter(choices); cn_json_next(&it);) {
+	for (struct cn_json_iter it = cn_json_iter(chunk->choices); cn_json_next(&it);) {
+		struct cn_chat_choice choice = cn_chat__choice(it.value);
 		uint64_t index;
 		int err;
 
 		if (it.value.kind != CN_JSON_OBJECT ||
-		    (cn_json_u64(cn_json_get(it.value, "index"), &index) && index != 0))
+		    (cn_json_u64(choice.index, &index) && index != 0))
 			continue;
-		tell_start(c, a, root);
+		tell_start(c, a, chunk);
 		if (c->out.base.stopped || c->out.over)
 			return 0;
-		err = read_choice(c, a, it.value, whole, reterr);
+		err = read_choice(c, a, &choice, whole, reterr);
 		if (err)
 			return err;
 	}
@@ -338,26 +340,31 @@ static int read_choices(struct cn_chat *c, struct cn_arena *a, struct cn_json ro
 
 /* ---- errors ---- */
 
-static bool says_error(struct cn_json v)
+static bool is_said(struct cn_json error)
 {
-	struct cn_json error = cn_json_get(v, "error");
-
 	return error.kind == CN_JSON_OBJECT || has_text(error);
 }
 
+static bool says_error(struct cn_json v)
+{
+	return is_said(cn_json_get(v, "error"));
+}
+
 /* In all the places where one was seen. */
-static bool is_error(struct cn_json root)
+static bool is_error(struct cn_json root, const struct cn_chat_chunk *chunk)
 {
 	if (root.kind == CN_JSON_ARRAY) {
 		struct cn_json_iter it = cn_json_iter(root);
 
 		return cn_json_next(&it) && says_error(it.value);
 	}
-	if (says_error(root) || says_error(cn_json_get(root, "x_groq")) ||
-	    cn_json_is(cn_json_get(root, "object"), "error"))
+	if (is_said(chunk->error) || says_error(chunk->x_groq) ||
+	    cn_json_is(chunk->object, "error"))
 		return true;
-	for (struct cn_json_iter it = cn_json_iter(cn_json_get(root, "choices"));
-	     cn_json_next(&it);)
+	/* The word stands in few chunks: no more than a look is taken for it. */
+	if (cn_view_find(chunk->choices.raw, CN_VIEW("error"), 0) == SIZE_MAX)
+		return false;
+	for (struct cn_json_iter it = cn_json_iter(chunk->choices); cn_json_next(&it);)
 		if (says_error(it.value))
 			return true;
 	return false;
@@ -365,22 +372,24 @@ static bool is_error(struct cn_json root)
 
 /* ---- the decoder ---- */
 
-static void read_figures(struct cn_chat *c, struct cn_json root)
+static void read_figures(struct cn_chat *c, const struct cn_chat_chunk *chunk)
 {
-	read_usage(c, cn_json_path(root, "x_groq", "usage", NULL));
-	read_usage(c, cn_json_get(root, "usage"));
+	read_usage(c, cn_json_get(chunk->x_groq, "usage"));
+	read_usage(c, chunk->usage);
 }
 
 static int read_chunk(struct cn_chat *c, struct cn_arena *a, struct cn_view name,
                       struct cn_view data, struct cn_error *reterr)
 {
 	struct cn_json root;
+	struct cn_chat_chunk chunk;
 	int err = cn_json_check(data, reterr);
 
 	if (err)
 		return err;
 	root = cn_json_root(data);
-	if (cn_view_is(name, "error") || is_error(root)) {
+	chunk = cn_chat__chunk(root);
+	if (cn_view_is(name, "error") || is_error(root, &chunk)) {
 		c->out.over = true;
 		/* No type of ours: who judges it reads all of it. */
 		cn_compose__tell(&c->out,
@@ -388,8 +397,8 @@ static int read_chunk(struct cn_chat *c, struct cn_arena *a, struct cn_view name
 		return 0;
 	}
 	/* Figures first: a stop sequence in the text ends the answer. */
-	read_figures(c, root);
-	return read_choices(c, a, root, false, reterr);
+	read_figures(c, &chunk);
+	return read_choices(c, a, &chunk, false, reterr);
 }
 
 static int decode_event(struct cn_decoder *d, struct cn_arena *a, struct cn_view name,
@@ -403,7 +412,7 @@ static int decode_event(struct cn_decoder *d, struct cn_arena *a, struct cn_view
 	if (data.n == 0 || c->out.over)
 		return 0;
 	if (cn_view_is(data, "[DONE]")) {
-		tell_start(c, a, cn_json_root(CN_VIEW("{}")));
+		tell_start(c, a, &(struct cn_chat_chunk){.id = {.kind = CN_JSON_NONE}});
 		return finish(c, reterr);
 	}
 	err = read_chunk(c, a, name, data, reterr);
@@ -416,16 +425,16 @@ static int decode_whole(struct cn_decoder *d, struct cn_arena *a, struct cn_view
                         struct cn_error *reterr)
 {
 	struct cn_chat *c = chat_of(d);
-	struct cn_json root;
+	struct cn_chat_chunk chunk;
 	int err = cn_json_check(body, reterr);
 
 	if (err)
 		return err;
-	root = cn_json_root(body);
-	if (is_error(root) || cn_json_get(root, "choices").kind != CN_JSON_ARRAY)
+	chunk = cn_chat__chunk(cn_json_root(body));
+	if (is_error(cn_json_root(body), &chunk) || chunk.choices.kind != CN_JSON_ARRAY)
 		return cn_fail(reterr, CN_E_INVALID, "the answer is no completion");
-	read_figures(c, root);
-	err = read_choices(c, a, root, true, reterr);
+	read_figures(c, &chunk);
+	err = read_choices(c, a, &chunk, true, reterr);
 	if (err || c->out.over || c->out.base.stopped)
 		return err;
 	if (!c->out.started)
