@@ -43,7 +43,7 @@ static void read_catalogue(void)
 	root = cn_config__parse(&load, &file);
 	presets = cn_config__find(root, "presets");
 	if (presets && presets->kind == CN_NODE_MAP)
-		load.presets = cn_config__presets(&load, presets, &load.n_presets);
+		cn_config__presets(&load, presets);
 	if (cn_config__report(&load, &err) < 0)
 		cn_log(NULL, CN_LOG_ERROR, "the built-in catalogue has a mistake",
 		       CN_STR(ERROR, err.message), CN_NUM(LINE, err.line),

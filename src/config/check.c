@@ -25,38 +25,7 @@ static const struct cn_node *entries(struct cn_load *l, const struct cn_node *ro
 	return NULL;
 }
 
-/* Its name in the policy's arena; a wrong one is reported. */
-static const char *entry_name(struct cn_load *l, const struct cn_node *n)
-{
-	if (!cn_config__is_name(n->name))
-		cn_config__mistake_key(
-		    l, n,
-		    "'%.*s' is no name; write at most 60 of letters, digits "
-		    "and . _ : @ -",
-		    CN_SHOW(n->name));
-	return cn_arena_dup(&l->policy->arena, n->name);
-}
-
 /* ---- presets ---- */
-
-struct cn_config_preset *cn_config__presets(struct cn_load *l, const struct cn_node *map,
-                                            size_t *retn)
-{
-	struct cn_config_preset *list;
-	size_t n = 0;
-
-	list = cn_arena_zalloc(&l->policy->arena, (map->n + 1) * sizeof *list);
-	for (const struct cn_node *c = map->first; c; c = c->next) {
-		list[n].name = entry_name(l, c);
-		list[n].backend.preset = list[n].name;
-		cn_config__read(l, c, &cn_config__preset_table, &list[n]);
-		if (!list[n].title)
-			list[n].title = list[n].name;
-		n++;
-	}
-	*retn = n;
-	return list;
-}
 
 static void own_presets(struct cn_load *l, const struct cn_node *root)
 {
@@ -71,46 +40,7 @@ static void own_presets(struct cn_load *l, const struct cn_node *root)
 			    "preset '%.*s' is in the catalogue already; choose "
 			    "another name",
 			    CN_SHOW(c->name));
-	l->presets = cn_config__presets(l, map, &l->n_presets);
-}
-
-const struct cn_config_preset *cn_config__preset(struct cn_load *l, struct cn_view name)
-{
-	size_t n;
-	const struct cn_config_preset *builtin;
-
-	for (size_t i = 0; i < l->n_presets; i++)
-		if (cn_view_is(name, l->presets[i].name))
-			return &l->presets[i];
-	builtin = cn_config__catalogue(&n);
-	for (size_t i = 0; i < n; i++)
-		if (cn_view_is(name, builtin[i].name))
-			return &builtin[i];
-	return NULL;
-}
-
-static const struct cn_config_preset *preset_of(struct cn_load *l, const struct cn_node *n)
-{
-	const struct cn_config_preset *p, *builtin;
-	struct cn_suggest s;
-	size_t count;
-
-	if (!n || !cn_config__scalar(l, n, "the name of a preset"))
-		return NULL;
-	if ((p = cn_config__preset(l, n->text)))
-		return p;
-	s = (struct cn_suggest){.word = n->text};
-	builtin = cn_config__catalogue(&count);
-	for (size_t i = 0; i < count; i++)
-		cn_config__offer(&s, builtin[i].name);
-	for (size_t i = 0; i < l->n_presets; i++)
-		cn_config__offer(&s, l->presets[i].name);
-	cn_config__mistake(
-	    l, n, "unknown preset '%.*s'; %s", CN_SHOW(n->text),
-	    cn_config__hint(l, &s,
-	                    "leave it out and write 'url' and 'wire', or add it "
-	                    "below 'presets'"));
-	return NULL;
+	cn_config__presets(l, map);
 }
 
 /* ---- backends ---- */
@@ -239,10 +169,13 @@ static void build_backend(struct cn_load *l, const struct cn_node *n, struct cn_
 	size_t index = (size_t)(b - l->policy->backends);
 
 	if (n->kind == CN_NODE_MAP)
-		preset = preset_of(l, cn_config__find(n, "preset"));
+		preset = cn_config__preset_of(
+		    l, cn_config__find(n, "preset"),
+		    "leave it out and write 'url' and 'wire', or add it "
+		    "below 'presets'");
 	if (preset)
 		*b = preset->backend;
-	b->name = entry_name(l, n);
+	b->name = cn_config__entry_name(l, n);
 	b->index = index;
 	cn_config__read(l, n, &cn_config__backend_table, b);
 	if (n->bad || n->kind != CN_NODE_MAP)
@@ -287,28 +220,13 @@ static const struct cn_backend *backend_of(struct cn_load *l, const struct cn_no
 	return NULL;
 }
 
-/* What the preset knows of the model: every entry that matches its id, in order. */
-static void apply_preset(struct cn_load *l, struct cn_model *m)
-{
-	const struct cn_config_preset *preset =
-	    m->backend && m->backend->preset
-		? cn_config__preset(l, cn_view_str(m->backend->preset))
-		: NULL;
-
-	if (!preset || !preset->models)
-		return;
-	for (const struct cn_node *c = preset->models->first; c; c = c->next)
-		if (m->id ? cn_view_glob(c->name, cn_view_str(m->id))
-		          : cn_view_is(c->name, "*"))
-			cn_config__read(l, c, &cn_config__preset_model_table, m);
-}
-
 static void build_model(struct cn_load *l, const struct cn_node *n, struct cn_model *m)
 {
+	const struct cn_config_preset *preset = NULL;
 	bool native;
 
 	m->index = (size_t)(m - l->policy->models);
-	m->name = entry_name(l, n);
+	m->name = cn_config__entry_name(l, n);
 	if (n->kind == CN_NODE_MAP && !n->bad) {
 		m->backend = backend_of(l, cn_config__find(n, "backend"));
 		cn_config__read_key(l, n, &cn_config__model_table, "id", m);
@@ -324,8 +242,11 @@ static void build_model(struct cn_load *l, const struct cn_node *n, struct cn_mo
 		m->n_drop_fields = m->backend->n_drop_fields;
 		m->add_fields = m->backend->add_fields;
 		m->n_add_fields = m->backend->n_add_fields;
+		if (m->backend->preset)
+			preset = cn_config__preset(l, cn_view_str(m->backend->preset));
 	}
-	apply_preset(l, m);
+	if (preset)
+		cn_config__apply_preset(l, preset, m);
 	cn_config__read(l, n, &cn_config__model_table, m);
 	if (m->context && m->max_output > m->context)
 		about(l, n, cn_config__find(n, "max_output") ? "max_output" : "context",

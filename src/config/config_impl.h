@@ -61,6 +61,9 @@ struct cn_config_preset {
 	const char *name, *title;
 	struct cn_backend backend;
 	const struct cn_node *models; /* globs of ids → model keys; NULL: none */
+	/* Whose backend was copied before its own keys were read, and whose models apply
+	 * before its own; NULL: nobody's. */
+	const struct cn_config_preset *like;
 };
 
 struct cn_load {
@@ -231,7 +234,8 @@ extern const struct cn_type cn_type_url, cn_type_collector, cn_type_proxy, cn_ty
 /* entries.c: read by check.c, which follows the references */
 extern const struct cn_type cn_type_include, cn_type_presets, cn_type_backends,
     cn_type_models, cn_type_preset_models, cn_type_chains, cn_type_routes, cn_type_use,
-    cn_type_members, cn_type_overrides, cn_type_inherited, cn_type_backend_ref;
+    cn_type_members, cn_type_overrides, cn_type_inherited, cn_type_backend_ref,
+    cn_type_preset_ref;
 
 /* ---- print.c, jsonschema.c ---- */
 
@@ -251,16 +255,23 @@ yyjson_mut_val *cn_config__either(yyjson_mut_doc *d, yyjson_mut_val *a, yyjson_m
 yyjson_mut_val *cn_config__array(yyjson_mut_doc *d, yyjson_mut_val *item, uint64_t min);
 yyjson_mut_val *cn_config__ref(yyjson_mut_doc *d, const char *definition);
 
-/* ---- check.c, routes.c, catalogue.c ---- */
+/* ---- check.c, presets.c, routes.c, catalogue.c ---- */
 
 /* Fills the policy from the tree. */
 void cn_config__build(struct cn_load *l, const struct cn_node *root);
 /* chains and routes may be NULL. */
 void cn_config__build_routes(struct cn_load *l, const struct cn_node *chains,
                              const struct cn_node *routes);
-/* Reads `presets:` of root into an array in the arena. */
-struct cn_config_preset *cn_config__presets(struct cn_load *l, const struct cn_node *map,
-                                            size_t *retn);
+/* Reads the entries of `presets` into the load's. */
+void cn_config__presets(struct cn_load *l, const struct cn_node *map);
+/* An entry's name in the policy's arena; a wrong one is a mistake. */
+const char *cn_config__entry_name(struct cn_load *l, const struct cn_node *n);
+/* The one that n (may be NULL) names; otherwise: what to do where no name is near. */
+const struct cn_config_preset *
+cn_config__preset_of(struct cn_load *l, const struct cn_node *n, const char *otherwise);
+/* Reads into m what is known of it: every entry that matches its id, in order. */
+void cn_config__apply_preset(struct cn_load *l, const struct cn_config_preset *preset,
+                             struct cn_model *m);
 /* The policy's own, else one of the catalogue; NULL: none. */
 const struct cn_config_preset *cn_config__preset(struct cn_load *l, struct cn_view name);
 const struct cn_config_preset *cn_config__catalogue(size_t *retn);

@@ -13,6 +13,9 @@ static struct cn_view public_part(struct cn_view url)
 	return memchr(url.p, '@', url.n) || memchr(url.p, '?', url.n) ? CN_VIEW("…") : url;
 }
 
+/* What people copy from a provider's example. */
+static const char *const endpoints[] = {"/chat/completions", "/messages", NULL};
+
 static void url_read(struct cn_load *l, const struct cn_node *n, const struct cn_row *row,
                      void *base)
 {
@@ -23,6 +26,15 @@ static void url_read(struct cn_load *l, const struct cn_node *n, const struct cn
 
 	if (!cn_config__scalar(l, n, "a URL, such as https://api.example.com/anthropic"))
 		return;
+	for (const char *const *end = endpoints; *end; end++) {
+		if (!cn_view_ends(n->text, cn_view_str(*end)))
+			continue;
+		cn_config__mistake(l, n,
+		                   "the endpoint is put behind the base by continuo; leave "
+		                   "'%s' out",
+		                   *end);
+		return;
+	}
 	if (!cn_config_origin(&l->policy->arena, n->text, &b->origin, &b->url))
 		cn_config__mistake(
 		    l, n,

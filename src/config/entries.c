@@ -157,6 +157,9 @@ static yyjson_mut_val *models_give(yyjson_mut_doc *d, const struct cn_row *row,
 
 const struct cn_type cn_type_models = {NULL, models_give, entries_describe};
 
+/* Presets are printed with all that they took from another. */
+const struct cn_type cn_type_preset_ref = {NULL, no_give, name_describe};
+
 /* ---- chains ---- */
 
 static yyjson_mut_val *member_names(yyjson_mut_doc *d, const struct cn_chain *c)

@@ -236,6 +236,8 @@ const struct cn_table cn_config__preset_model_table = {"a preset's model", model
 static const struct cn_row preset_rows[] = {
     {"title", &cn_type_text, FIELD(cn_config_preset, title), .max = 80,
      .text = "What people call the provider."},
+    {"like", &cn_type_preset_ref, .max = CN_CONFIG_NAME_MAX,
+     .text = "A preset that stands before it: what is not said here is as there."},
     {"wire", &cn_type_word, FIELD(cn_config_preset, backend.wire), .words = wires,
      .normal = "anthropic", .text = "The format that it speaks."},
     {"url", &cn_type_url, FIELD(cn_config_preset, backend.url),
@@ -245,7 +247,7 @@ static const struct cn_row preset_rows[] = {
     {"headers", &cn_type_headers,
      LIST(cn_config_preset, backend.headers, backend.n_headers),
      .text = "Fixed header fields for every request; no secrets."},
-    {"quirks", &cn_type_set, FIELD(cn_config_preset, backend.quirks), .words = quirks,
+    {"quirks", &cn_type_more, FIELD(cn_config_preset, backend.quirks), .words = quirks,
      .text = "How it deviates from the format."},
     {"drop_fields", &cn_type_fields,
      LIST(cn_config_preset, backend.drop_fields, backend.n_drop_fields),

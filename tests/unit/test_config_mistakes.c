@@ -141,6 +141,13 @@ static const struct {
     {BASE "presets: {p: {drop_fields: ['a b']}}\n",
      "4:29: 'a b' does not belong into 'drop_fields'; write a name "
      "of letters, digits, '_', '-' and '.'\n"},
+    {BASE "presets: {p: {like: anthropc}}\n",
+     "4:21: unknown preset 'anthropc'; did you mean 'anthropic'?\n"},
+    {BASE "presets: {p: {like: second-of-ours}, second-of-ours: {}}\n",
+     "4:21: unknown preset 'second-of-ours'; name one that stands before this\n"},
+    {BASE "presets: {p: {url: 'https://a.example/v1/chat/completions'}}\n",
+     "4:20: the endpoint is put behind the base by continuo; leave "
+     "'/chat/completions' out\n"},
     {BASE "presets: {p: {add_fields: [a]}}\n",
      "4:27: 'add_fields' is a map; write 'NAME: value'\n"},
     {BASE "presets: {p: {add_fields: {'a b': 1, stream: true, c: , d: [1, ~]}}}\n",

@@ -1,7 +1,7 @@
 /*
- * What config/ writes: a printed policy, as YAML and as JSON, loads to the same policy (the
- * five of policies/ and generated ones); policies/policy.schema.json is what the parser's
- * tables say; the catalogue is whole.
+ * What config/ writes: a printed policy, as YAML and as JSON, loads to the same policy
+ * (those of policies/ and generated ones); policies/policy.schema.json is what the parser's
+ * tables say.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -514,40 +514,12 @@ static void generated_policies_go_round(void **state)
 	config_dir_remove(&d);
 }
 
-/* ---- the catalogue ---- */
-
-static void the_catalogue_is_whole(void **state)
-{
-	static const char *const doors[] = {
-	    "anthropic",    "deepseek", "moonshot",    "kimi-code", "minimax",
-	    "zai",          "alibaba",  "openrouter",  "fireworks", "ollama",
-	    "llamacpp",     "vllm",     "sglang",      "lmstudio",  "xai",
-	    "azure-claude", "copilot",  "together",    "groq",      "gemini",
-	    "mistral",      "openai",   "azure-openai"};
-	const struct cn_preset *list;
-	size_t n = cn_catalogue_presets(&list);
-
-	(void)state;
-	assert_true(n > COUNT(doors));
-	for (size_t i = 0; i < n; i++) {
-		assert_ptr_equal(cn_catalogue_preset(cn_view_str(list[i].name)), &list[i]);
-		assert_true(strlen(list[i].title) > 2);
-		assert_true((list[i].url == NULL) == (list[i].origin == NULL));
-	}
-	for (size_t i = 0; i < COUNT(doors); i++)
-		assert_non_null(cn_catalogue_preset(cn_view_str(doors[i])));
-	assert_string_equal(cn_catalogue_preset(CN_VIEW("anthropic"))->origin,
-	                    "https://api.anthropic.com:443");
-	assert_null(cn_catalogue_preset(CN_VIEW("nobody")));
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(shipped_policies_load_and_go_round),
 	    cmocka_unit_test(the_schema_is_what_the_tables_say),
 	    cmocka_unit_test(generated_policies_go_round),
-	    cmocka_unit_test(the_catalogue_is_whole),
 	};
 
 	cn_hash_setup();
