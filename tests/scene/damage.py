@@ -185,4 +185,59 @@ def d0006_figures_that_are_none(home):
     p.stop()
 
 
+def chat(home, name, usage, model='id-a', whole=False):
+    """The same of a Chat Completions backend, which counts at the end."""
+    path = os.path.join(home, name)
+    if whole:
+        data = '{"id":"c1","object":"chat.completion","model":%s,"choices":[{"index":0,"message":{"role":"assistant","content":"Good day."},' \
+            '"finish_reason":"stop"}],"usage":%s}' % (json.dumps(model), usage_text(usage))
+    else:
+        chunk = '{"id":"c1","object":"chat.completion.chunk","model":%s,"choices":[%%s]%%s}' % json.dumps(model)
+        parts = [chunk % ('{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}', ''),
+                 chunk % ('{"index":0,"delta":{"content":"Good day."},"finish_reason":null}', ''),
+                 chunk % ('{"index":0,"delta":{},"finish_reason":"stop"}', ''), chunk % ('', ',"usage":' + usage_text(usage)), '[DONE]']
+        data = ''.join(f'data: {p}\n\n' for p in parts)
+    with open(path, 'w', encoding='utf-8') as f:
+        f.write(data)
+    return f'file {path}'
+
+
+def counted(n, out=9, **details):
+    usage = {'prompt_tokens': n, 'completion_tokens': out, 'total_tokens': f'{n}'}
+    return {**usage, 'prompt_tokens_details': json.dumps(details)} if details else usage
+
+
+@scene
+def d0007_chat_backends(home):
+    """They count at the end: the client hears an estimate first and the truth last, where it can be that; damage is found all the same."""
+    p = Provider(home, a='ok', b='always ok')
+    local = f'wire: anthropic, url: "http://127.0.0.1:{p.ports["a"]}"'
+    words = {local: local.replace('anthropic', 'openai-chat'), 'id: id-a': 'id: qwen3:30b'}
+    r = Edited(home, p.ports, words)
+    t = r.token(name='t')
+    estimate = None
+    for figures in (None, {}, counted('null', 'null'), counted(0, 0), counted(-5, -5), counted(4096), counted(1200000), counted(21000)):
+        for whole, stream in ((False, True), (True, True), (False, False), (True, False)):
+            p.script('a', chat(home, 'odd', figures, model='qwen3:30b', whole=whole))
+            a = post(r.port, t, asked(stream=stream))
+            same(a.headers['x-continuo-attempts'], 'a/m-a:ok', 'the attempts')
+            estimate = estimate or input_told(a)
+            want = 21000 if figures == counted(21000) else estimate
+            same(input_told(a), want, f'what the client is told of {figures}')
+    assert 15000 < estimate < 30000, estimate
+    p.script('a', chat(home, 'cached', counted(21000, cached_tokens=20000), model='qwen3:30b'))
+    same(input_told(post(r.port, t, asked())), 21000, 'what was cached is a part of it')
+    same(warnings(r), [('a/m-a', 'prompt_cut', 4)], 'warnings')
+    p.script('a', 'always ' + chat(home, 'other', counted(21000), model='qwen3:8b'))
+    same(post(r.port, t, asked()).status, 200, 'another model')
+    same(warnings(r), [('a/m-a', 'prompt_cut', 4), ('a/m-a', 'other_model', 1)], 'warnings')
+    r.stop()
+    r = Edited(home, p.ports, {**words, 'max_wait: 250ms': 'max_wait: 250ms, on: [damaged]'})
+    for stream in (True, False):
+        same(post(r.port, t, asked(stream=stream)).headers['x-continuo-attempts'], 'a/m-a:damaged, b/m-b:ok', 'as a failure')
+        r.admin('POST', '/api/reset')
+    r.stop()
+    p.stop()
+
+
 sys.exit(harness.main())
