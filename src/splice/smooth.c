@@ -9,9 +9,9 @@
 #include "continuo/smooth.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "continuo/anthropic.h"
-#include "continuo/list.h"
 #include "splice_impl.h"
 
 #define SMALL_BYTES 80 /* of text at once: that is no burst */
@@ -19,7 +19,6 @@
 #define SPREAD_MIN  120
 
 struct run {
-	struct cn_list link;
 	bool text; /* else an event that goes as it is */
 	enum cn_delta_type delta;
 	size_t index;        /* of its block */
@@ -30,10 +29,11 @@ struct run {
 
 struct cn_smooth {
 	struct cn_charge *charge; /* borrowed */
-	struct cn_list runs;      /* of run */
-	size_t held;              /* bytes of all runs, charged */
-	uint64_t next_ms;         /* the next tick */
-	uint64_t burst_ms;        /* when text came last; 0: not yet */
+	struct run *runs;         /* owned: those from first on are held */
+	size_t first, n, cap;
+	size_t held;       /* bytes of all runs, charged */
+	uint64_t next_ms;  /* the next tick */
+	uint64_t burst_ms; /* when text came last; 0: not yet */
 };
 
 struct cn_smooth *cn_smooth_new(struct cn_charge *charge)
@@ -41,25 +41,32 @@ struct cn_smooth *cn_smooth_new(struct cn_charge *charge)
 	struct cn_smooth *s = cn_zalloc(sizeof(*s));
 
 	s->charge = charge;
-	cn_list_init(&s->runs);
 	return s;
 }
 
-static void run_free(struct cn_smooth *s, struct run *r)
+static bool is_empty(const struct cn_smooth *s)
 {
-	cn_list_remove(&r->link);
+	return s->first == s->n;
+}
+
+static void drop_first(struct cn_smooth *s)
+{
+	struct run *r = &s->runs[s->first++];
+
 	cn_charge_release(s->charge, r->bytes.n + sizeof(*r));
 	s->held -= r->bytes.n + sizeof(*r);
 	cn_buf_done(&r->bytes);
-	free(r);
+	if (is_empty(s))
+		s->first = s->n = 0;
 }
 
 struct cn_smooth *cn_smooth_free(struct cn_smooth *s)
 {
 	if (!s)
 		return NULL;
-	CN_LIST_EACH(link, &s->runs)
-	run_free(s, cn_container_of(link, struct run, link));
+	while (!is_empty(s))
+		drop_first(s);
+	free(s->runs);
 	free(s);
 	return NULL;
 }
@@ -199,19 +206,31 @@ static struct cn_view next_event(struct cn_view *rest)
 	return event;
 }
 
+/* Room behind the last run; what was told in front is given up first. */
+static void make_room(struct cn_smooth *s)
+{
+	if (s->n < s->cap)
+		return;
+	if (s->first) {
+		memmove(s->runs, s->runs + s->first, (s->n - s->first) * sizeof(*s->runs));
+		s->n -= s->first;
+		s->first = 0;
+		return;
+	}
+	s->cap = s->cap ? 2 * s->cap : 8;
+	s->runs = cn_realloc(s->runs, s->cap * sizeof(*s->runs));
+}
+
 /* Takes the run over; false: the memory budget is used up. */
 static bool keep(struct cn_smooth *s, const struct run *r)
 {
 	size_t n = r->bytes.n + sizeof(*r);
-	struct run *kept;
 
 	if (!cn_charge_take(s->charge, n))
 		return false;
 	s->held += n;
-	kept = cn_zalloc(sizeof(*kept));
-	*kept = *r;
-	cn_list_init(&kept->link);
-	cn_list_append(&s->runs, &kept->link);
+	make_room(s);
+	s->runs[s->n++] = *r;
 	return true;
 }
 
@@ -226,25 +245,16 @@ static void tell_run(const struct run *r, struct cn_buf *out)
 
 void cn_smooth_flush(struct cn_smooth *s, struct cn_buf *out)
 {
-	CN_LIST_EACH(link, &s->runs)
-	{
-		struct run *r = cn_container_of(link, struct run, link);
-
-		tell_run(r, out);
-		run_free(s, r);
+	while (!is_empty(s)) {
+		tell_run(&s->runs[s->first], out);
+		drop_first(s);
 	}
-}
-
-static struct run *last_run(const struct cn_smooth *s)
-{
-	return cn_list_empty(&s->runs) ? NULL
-	                               : cn_container_of(s->runs.prev, struct run, link);
 }
 
 /* Behind the last run, if that is text of the same block that came together with it. */
 static bool joins(struct cn_smooth *s, struct run *r)
 {
-	struct run *last = last_run(s);
+	struct run *last = is_empty(s) ? NULL : &s->runs[s->n - 1];
 
 	if (!last || !last->text || !r->text || last->index != r->index ||
 	    last->delta != r->delta || last->due_ms != r->due_ms ||
@@ -305,14 +315,14 @@ void cn_smooth_feed(struct cn_smooth *s, struct cn_view events, uint64_t now_ms,
 	size_t bytes = text_in(events);
 	uint64_t due;
 
-	if (bytes <= SMALL_BYTES && cn_list_empty(&s->runs)) {
+	if (bytes <= SMALL_BYTES && is_empty(s)) {
 		cn_buf_add_view(out, events);
 		if (bytes)
 			s->burst_ms = now_ms;
 		return;
 	}
 	due = now_ms + spread(s, bytes, now_ms);
-	if (cn_list_empty(&s->runs))
+	if (is_empty(s))
 		s->next_ms = now_ms;
 	if (bytes)
 		s->burst_ms = now_ms;
@@ -331,9 +341,8 @@ static size_t quota(const struct cn_smooth *s, uint64_t now_ms)
 {
 	size_t need = 0, sum = 0;
 
-	CN_LIST_EACH(link, &s->runs)
-	{
-		const struct run *r = cn_container_of(link, struct run, link);
+	for (size_t i = s->first; i < s->n; i++) {
+		const struct run *r = &s->runs[i];
 		uint64_t left = r->due_ms > now_ms ? r->due_ms - now_ms : 0;
 		size_t share;
 
@@ -351,7 +360,7 @@ static size_t quota(const struct cn_smooth *s, uint64_t now_ms)
 /* Tells what is first; false: it is text, and the rest of it has time. */
 static bool tell_first(struct cn_smooth *s, size_t *quota_left, struct cn_buf *out)
 {
-	struct run *r = cn_container_of(s->runs.next, struct run, link);
+	struct run *r = &s->runs[s->first];
 	struct cn_view rest = cn_view_from(cn_buf_view(&r->bytes), r->told);
 	size_t n;
 
@@ -368,7 +377,7 @@ static bool tell_first(struct cn_smooth *s, size_t *quota_left, struct cn_buf *o
 	} else if (!r->text) {
 		cn_buf_add_view(out, rest);
 	}
-	run_free(s, r);
+	drop_first(s);
 	return true;
 }
 
@@ -376,17 +385,17 @@ void cn_smooth_take(struct cn_smooth *s, uint64_t now_ms, struct cn_buf *out)
 {
 	size_t left = 0;
 
-	if (cn_list_empty(&s->runs))
+	if (is_empty(s))
 		return;
 	if (now_ms >= s->next_ms) {
 		left = quota(s, now_ms);
 		s->next_ms = now_ms + CN_SMOOTH_TICK_MS;
 	}
-	while (!cn_list_empty(&s->runs) && tell_first(s, &left, out))
+	while (!is_empty(s) && tell_first(s, &left, out))
 		;
 }
 
 uint64_t cn_smooth_next_at(const struct cn_smooth *s)
 {
-	return s && !cn_list_empty(&s->runs) ? s->next_ms : UINT64_MAX;
+	return s && !is_empty(s) ? s->next_ms : UINT64_MAX;
 }
