@@ -330,6 +330,9 @@ bool cn_repair_call(struct cn_arena *a, struct cn_json tools, bool may_close,
 			return false;
 		text = inner;
 	}
+	/* No arguments, as some servers write it. */
+	if (cn_json_root(text).kind == CN_JSON_NULL)
+		text = CN_VIEW("{}");
 	if (cn_json_root(text).kind == CN_JSON_OBJECT)
 		text = by_schema(a, tool, text);
 	if (cn_schema_check_call(tools, named, text, NULL))

@@ -2,6 +2,7 @@
 import { results } from './lib.mjs'
 
 await import('./sdk.mjs')
+await import('./recordings.mjs')
 await import('./claude.mjs')
 await import('./midstream.mjs')
 await import('./plain.mjs')

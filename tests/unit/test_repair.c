@@ -25,6 +25,8 @@ static const struct call calls[] = {
     {"a good one", "Read", "{\"file_path\": \"a\"}", false, "Read",
      "{\"file_path\": \"a\"}"},
     {"nothing at all, and nothing required", "ls", "", false, "ls", ""},
+    {"null, and nothing required", "ls", "null", false, "ls", "{}"},
+    {"null where something is required", "Read", "null", false, NULL, NULL},
     {"a comma too many", "Read", "{\"file_path\":\"a\",}", false, "Read",
      "{\"file_path\":\"a\"}"},
     {"a comma too many, deep", "Read", "{\"file_path\":\"a\",\"x\":[1,{\"y\":[2,],},],}",
