@@ -42,35 +42,42 @@ static enum cn_block_type block_type(struct cn_view type)
 
 /* ---- usage and stop reasons ---- */
 
-static bool figure(struct cn_json usage, const char *key, uint64_t *ret)
-{
-	return cn_json_u64(cn_json_get(usage, key), ret);
-}
-
 static struct cn_usage read_usage(struct cn_json usage)
 {
 	struct cn_usage u = {0};
 
 	if (usage.kind != CN_JSON_OBJECT)
 		return u;
-	u.has_input = figure(usage, "input_tokens", &u.input);
-	u.has_output = figure(usage, "output_tokens", &u.output);
-	u.has_cache_read = figure(usage, "cache_read_input_tokens", &u.cache_read);
-	u.has_cache_write = figure(usage, "cache_creation_input_tokens", &u.cache_write);
+	u.has_input = cn_wire__figure(usage, "input_tokens", &u.input);
+	u.has_output = cn_wire__figure(usage, "output_tokens", &u.output);
+	u.has_cache_read = cn_wire__figure(usage, "cache_read_input_tokens", &u.cache_read);
+	u.has_cache_write =
+	    cn_wire__figure(usage, "cache_creation_input_tokens", &u.cache_write);
 	return u;
 }
 
 /* Some backends say it in the words of Chat Completions. */
 static struct cn_view stop_reason(struct cn_view r)
 {
-	if (cn_view_is(r, "stop"))
-		return CN_VIEW("end_turn");
-	if (cn_view_is(r, "length"))
+	static const char *const ends[] = {"stop", "eos", "eos_token", "end", "stop_token"};
+
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
+		if (cn_view_eq_nocase(r, cn_view_str(ends[i])))
+			return CN_VIEW("end_turn");
+	switch (cn_wire__stop_meaning(r)) {
+	case CN_STOP_CUT:
 		return CN_VIEW("max_tokens");
-	if (cn_view_is(r, "tool_calls"))
+	case CN_STOP_WINDOW:
+		return CN_VIEW("model_context_window_exceeded");
+	case CN_STOP_CALLS:
 		return CN_VIEW("tool_use");
-	if (cn_view_is(r, "content_filter"))
+	case CN_STOP_REFUSAL:
 		return CN_VIEW("refusal");
+	case CN_STOP_NORMAL:
+	case CN_STOP_FAILURE:
+	case CN_STOP_OVERLOADED:
+		break;
+	}
 	return r;
 }
 
@@ -317,6 +324,17 @@ static int tell_block(struct cn_arena *a, const struct teller *t, struct cn_json
 	return 0;
 }
 
+/* A content that is a text, as requests may have it. */
+static void tell_text(struct cn_arena *a, const struct teller *t, struct cn_json text)
+{
+	struct cn_event ev = {.kind = CN_EV_BLOCK_START,
+	                      .block = CN_BLOCK_TEXT,
+	                      .text = cn_json_text(a, text)};
+
+	tell(t, &ev);
+	tell(t, &(struct cn_event){.kind = CN_EV_BLOCK_STOP});
+}
+
 /* The members of a Message that a stream would have told in message_delta. */
 static struct cn_view delta_of(struct cn_arena *a, struct cn_json message)
 {
@@ -356,13 +374,16 @@ int cn_anthropic_decode_message(struct cn_arena *a, struct cn_view body,
 	root = cn_json_root(body);
 	content = cn_json_get(root, "content");
 	if (root.kind != CN_JSON_OBJECT ||
-	    (content.kind != CN_JSON_ARRAY && content.kind != CN_JSON_NULL) ||
+	    (content.kind != CN_JSON_ARRAY && content.kind != CN_JSON_NULL &&
+	     content.kind != CN_JSON_STRING) ||
 	    cn_json_get(root, "role").kind != CN_JSON_STRING)
 		return bad(reterr, "the answer is no Message");
 	ev.id = cn_json_text(a, cn_json_get(root, "id"));
 	ev.name = cn_json_text(a, cn_json_get(root, "model"));
 	ev.usage = read_usage(cn_json_get(root, "usage"));
 	tell(&t, &ev);
+	if (content.kind == CN_JSON_STRING)
+		tell_text(a, &t, content);
 	for (struct cn_json_iter it = cn_json_iter(content); cn_json_next(&it);) {
 		err = tell_block(a, &t, it.value, it.index, reterr);
 		if (err)
@@ -379,33 +400,3 @@ int cn_anthropic_decode_message(struct cn_arena *a, struct cn_view body,
 	tell(&t, &(struct cn_event){.kind = CN_EV_MESSAGE_STOP});
 	return 0;
 }
-
-/* ---- as a decoder ---- */
-
-static int decode_event(struct cn_decoder *d, struct cn_arena *a, struct cn_view name,
-                        struct cn_view data, struct cn_error *reterr)
-{
-	struct cn_event ev;
-	int err = cn_anthropic_decode(a, name, data, &ev, reterr);
-
-	if (!err)
-		cn_wire__tell(d, &ev);
-	return err;
-}
-
-static void on_event(void *self, const struct cn_event *ev)
-{
-	cn_wire__tell(self, ev);
-}
-
-static int decode_whole(struct cn_decoder *d, struct cn_arena *a, struct cn_view body,
-                        struct cn_error *reterr)
-{
-	return cn_anthropic_decode_message(a, body, on_event, d, reterr);
-}
-
-const struct cn_decoder_ops cn_wire__anthropic = {
-    .size = sizeof(struct cn_decoder),
-    .event = decode_event,
-    .whole = decode_whole,
-};

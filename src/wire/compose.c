@@ -337,9 +337,12 @@ size_t cn_compose__begun(struct cn_view v, struct cn_view word)
 /* Whether a tag opens the text; *rest is then behind it.  maybe: more is needed to tell. */
 static bool opens(struct cn_composer *c, struct cn_view *rest, bool *maybe)
 {
-	struct cn_view text = cn_view_from(*rest, cn_compose__blanks(*rest));
+	size_t blanks = cn_compose__blanks(*rest);
+	struct cn_view text = cn_view_from(*rest, blanks);
 
-	*maybe = text.n == 0 && rest->n < CN_BLANKS_MAX;
+	*maybe = text.n == 0 && blanks < CN_BLANKS_MAX;
+	if (blanks >= CN_BLANKS_MAX)
+		return false;
 	for (size_t i = 0; i < N_TAGS; i++) {
 		struct cn_view tag = cn_view_str(tags[i].open);
 
@@ -396,7 +399,8 @@ static bool step_perhaps(struct cn_composer *c, struct cn_view text)
 	size_t from = c->perhaps > 32 ? c->perhaps - 32 : 0;
 
 	for (size_t i = 0; i < N_TAGS; i++)
-		if (cn_view_find(text, cn_view_str(tags[i].close), from) != SIZE_MAX) {
+		if (cn_view_find(cn_view_cut(text, CN_PERHAPS_MAX),
+		                 cn_view_str(tags[i].close), from) != SIZE_MAX) {
 			c->close_tag = tags[i].close;
 			c->thought = CN_THOUGHT_INSIDE;
 			return true;

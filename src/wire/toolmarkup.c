@@ -315,7 +315,7 @@ static bool step_inside(struct cn_composer *c, struct cn_markup *m)
 	} else {
 		end = value_end(m, text);
 	}
-	if (end != SIZE_MAX) {
+	if (end <= CN_ARGUMENTS_MAX) {
 		turn_whole(c, m, end, close.n);
 		return true;
 	}
@@ -325,10 +325,12 @@ static bool step_inside(struct cn_composer *c, struct cn_markup *m)
 		c->broken = "a tool call over 1 MiB";
 		return false;
 	}
-	tell_text(c, m, text);
-	m->at += text.n;
+	if (++m->n_seen > CN_SEEN_MAX)
+		c->broken = "more than 1024 pieces of markup";
+	tell_text(c, m, cn_view_cut(text, m->opened));
+	m->at += m->opened;
 	m->inside = false;
-	return false;
+	return true;
 }
 
 /* A call without a first marker; false: there is none here, or not yet. */

@@ -57,6 +57,7 @@ static bool add_object(struct cn_markup_found *f, struct cn_json call)
 {
 	static const char *const members[] = {"arguments", "parameters", "input"};
 	struct cn_json inner = cn_json_get(call, "function"), input, name;
+	struct cn_view text;
 
 	if (inner.kind == CN_JSON_OBJECT)
 		call = inner;
@@ -66,11 +67,11 @@ static bool add_object(struct cn_markup_found *f, struct cn_json call)
 	input = cn_json_get(call, members[0]);
 	for (size_t i = 1; i < 3 && input.kind == CN_JSON_NONE; i++)
 		input = cn_json_get(call, members[i]);
+	text = input.kind == CN_JSON_STRING ? cn_json_text(&f->arena, input) : input.raw;
+	if (input.kind == CN_JSON_NONE || input.kind == CN_JSON_NULL)
+		text = CN_VIEW("{}");
 	return name.kind == CN_JSON_STRING && name.raw.n > 2 &&
-	       cn_markup__add(f, cn_json_text(&f->arena, name),
-	                      input.kind == CN_JSON_STRING ? cn_json_text(&f->arena, input)
-	                      : input.kind == CN_JSON_NULL ? CN_VIEW("{}")
-	                                                   : input.raw);
+	       cn_markup__add(f, cn_json_text(&f->arena, name), text);
 }
 
 bool cn_markup__read_object(struct cn_markup_found *f, struct cn_view inside)

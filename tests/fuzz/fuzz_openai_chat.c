@@ -1,6 +1,7 @@
 /*
- * Any bytes, in any chunking, give the same events of a Chat Completions answer.  The first
- * byte says in which family's words calls may stand in the text.
+ * Any bytes, in any chunking, give the same events of an answer, in both formats.  The
+ * first byte says in which family's words calls may stand in the text, the second which
+ * format it is and what else is known of the model.
  */
 #include "continuo/dialect.h"
 #include "continuo/hash.h"
@@ -33,20 +34,39 @@ static bool on_sse(void *self, const struct cn_sse_event *sse)
 	       !cn_decoder_event(r->decoder, &r->arena, sse->name, sse->data, NULL);
 }
 
-static void feed(struct cn_view bytes, size_t step, struct cn_buf *ret)
+static struct cn_decode_hints hints_of(unsigned format, unsigned flags)
 {
 	static const char *const formats[] = {
-	    NULL,          "hermes",  "glm",           "kimi-k2",
-	    "qwen3-coder", "minimax", "anthropic-xml", "deepseek-dsml"};
+	    NULL,          "hermes",  "glm",           "kimi-k2",     "kimi-k3",
+	    "qwen3-coder", "minimax", "anthropic-xml", "deepseek-v3", "deepseek-dsml",
+	    "llama3",      "llama4",  "mistral",       "gpt-oss"};
 	struct cn_decode_hints hints = {
 	    .tools = cn_json_root(CN_VIEW("[{\"name\":\"A\"},{\"name\":\"get_b\"}]")),
-	    .tool_format = bytes.n ? formats[(unsigned char)*bytes.p % 8] : NULL};
+	    .tool_format = formats[format % (sizeof(formats) / sizeof(formats[0]))],
+	    .thinking = flags & 2,
+	    .one_call = flags & 4};
+
+	if (flags & 8)
+		hints.quirks = cn_quirk_bit(CN_QUIRK_THINK_TAGS);
+	if (flags & 16)
+		hints.stop_sequences = cn_json_root(CN_VIEW("[\"aab\",\"}\",\"abaab\"]"));
+	if (flags & 32)
+		hints.quirks |= cn_quirk_bit(CN_QUIRK_OPEN_END);
+	return hints;
+}
+
+static void feed(struct cn_view bytes, size_t step, struct cn_buf *ret)
+{
+	unsigned flags = bytes.n > 1 ? (unsigned char)bytes.p[1] : 0;
+	struct cn_decode_hints hints =
+	    hints_of(bytes.n ? (unsigned char)*bytes.p : 0, flags);
 	struct run r = {0};
 	struct cn_sse s;
 	int bad = 0;
 
-	r.decoder =
-	    cn_decoder_new(cn_dialect_of(CN_WIRE_OPENAI_CHAT), &hints, on_event, &r);
+	r.decoder = cn_decoder_new(
+	    cn_dialect_of(flags & 1 ? CN_WIRE_ANTHROPIC : CN_WIRE_OPENAI_CHAT), &hints,
+	    on_event, &r);
 	cn_sse_init(&s, on_sse, &r);
 	for (size_t at = 0; at < bytes.n && !bad; at += step)
 		bad = cn_sse_feed(&s, cn_view_cut(cn_view_from(bytes, at), step), 1, NULL);
