@@ -29,6 +29,7 @@ uint64_t cn_health_report(struct cn_health *h, const struct cn_candidate *c,
 /* What the model itself said when it refused; 0: nothing. */
 struct cn_learned {
 	bool no_prefill;
+	bool plain;               /* refused newer roles, blocks or tools of the format */
 	uint64_t window, ceiling; /* tokens */
 };
 struct cn_learned cn_health_learned(const struct cn_health *h,

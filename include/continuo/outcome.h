@@ -50,6 +50,7 @@ enum cn_repair {
 	CN_REPAIR_FIELD,      /* drop the top-level field or beta named in repair_field */
 	CN_REPAIR_MAX_TOKENS, /* send limit as max_tokens */
 	CN_REPAIR_PREFILL,    /* this model takes no prefill */
+	CN_REPAIR_PLAIN,      /* send roles, blocks and tools that every backend knows */
 };
 
 /* How far a failure reaches: what cools down (wire/fallback-rules.md 1). */

@@ -106,6 +106,7 @@ struct cn_turn {
 	 * candidate. */
 	struct cn_outcome repair;
 	uint64_t asked_tokens; /* max_tokens of the live or last attempt */
+	uint64_t asked_quirks; /* with which the live or last attempt was written */
 	/* What was found wrong with the answer of the live or last attempt. */
 	struct {
 		bool seen[CN_N_DAMAGES];
@@ -186,6 +187,8 @@ bool cn_turn__try(struct cn_turn *t, struct cn_attempt_owner owner,
  */
 const char *const *cn_try__dropped(struct cn_arena *a, const struct cn_model *m,
                                    bool thinks, struct cn_view refused, size_t *retn);
+/* Whether the last attempt held only what every backend of its format knows. */
+bool cn_try__was_plain(const struct cn_turn *t);
 /* No attempt is running: its request is forgotten. */
 void cn_turn__forget_sent(struct cn_turn *t);
 /* "backend/model" of a candidate, in the turn's arena. */

@@ -37,6 +37,8 @@ void cn_turn__note(struct cn_turn *t, const struct cn_candidate *c,
 	cooled = cn_health_report(t->worker->shared->health, c, &told, now);
 	uv_mutex_unlock(&t->worker->shared->health_lock);
 	t->outcomes[i] = *o;
+	if (o->repair == CN_REPAIR_PLAIN && cn_try__was_plain(t))
+		t->outcomes[i].repair = CN_REPAIR_NONE;
 	t->tried[i] = (struct cn_tried){.candidate = c,
 	                                .class = o->class,
 	                                .outcome = &t->outcomes[i],

@@ -149,14 +149,42 @@ void cn_turn__forget_sent(struct cn_turn *t)
 	t->sent_bytes = 0;
 }
 
+/* Of what came into the format later: what every backend of it knows instead. */
+#define CN_PLAIN                                                                          \
+	(cn_quirk_bit(CN_QUIRK_NO_SYSTEM_MESSAGES) |                                      \
+	 cn_quirk_bit(CN_QUIRK_NO_DEFERRED_TOOLS) | cn_quirk_bit(CN_QUIRK_NO_DOCUMENTS) | \
+	 cn_quirk_bit(CN_QUIRK_PLAIN_BLOCKS))
+
+/*
+ * How this model deviates: what is known of it, and what it said itself.  One that checks
+ * signatures signs what the client sends as it is: what it refused once is tried again.
+ */
+static uint64_t quirks_of(const struct cn_turn *t)
+{
+	struct cn_shared *sh = t->worker->shared;
+	const struct cn_model *m = t->candidate->model;
+	struct cn_learned learned;
+
+	if (t->repair.repair == CN_REPAIR_PLAIN)
+		return m->quirks | CN_PLAIN;
+	uv_mutex_lock(&sh->health_lock);
+	learned = cn_health_learned(sh->health, t->candidate);
+	uv_mutex_unlock(&sh->health_lock);
+	return learned.plain && !m->backend->checks_signatures ? m->quirks | CN_PLAIN
+	                                                       : m->quirks;
+}
+
+bool cn_try__was_plain(const struct cn_turn *t)
+{
+	return (t->asked_quirks & CN_PLAIN) == CN_PLAIN;
+}
+
 /* Of the client's own format nearly all is borrowed: it needs no room of its own, but where
  * whole blocks are told in other words. */
-static bool is_borrowed(const struct cn_model *m)
+static bool is_borrowed(const struct cn_turn *t)
 {
-	return m->backend->wire == CN_WIRE_ANTHROPIC &&
-	       !(m->quirks & (cn_quirk_bit(CN_QUIRK_NO_DOCUMENTS) |
-	                      cn_quirk_bit(CN_QUIRK_PLAIN_BLOCKS) |
-	                      cn_quirk_bit(CN_QUIRK_NO_SYSTEM_MESSAGES)));
+	return t->candidate->model->backend->wire == CN_WIRE_ANTHROPIC &&
+	       !(t->asked_quirks & CN_PLAIN);
 }
 
 /* Room for the request in a backend's own words; false: there is none. */
@@ -165,7 +193,7 @@ static bool charge_sent(struct cn_turn *t)
 	size_t bytes = CN_SENT_TIMES * t->body.n;
 
 	cn_turn__forget_sent(t);
-	if (is_borrowed(t->candidate->model))
+	if (is_borrowed(t))
 		return true;
 	if (!cn_charge_take(&t->worker->shared->charge, bytes))
 		return false;
@@ -176,7 +204,7 @@ static bool charge_sent(struct cn_turn *t)
 static struct cn_slices encode(struct cn_turn *t, bool stream)
 {
 	const struct cn_model *m = t->candidate->model;
-	struct cn_arena *to = is_borrowed(m) ? &t->arena : &t->sent;
+	struct cn_arena *to = is_borrowed(t) ? &t->arena : &t->sent;
 	uint64_t limit = output_limit(t);
 	bool prefill =
 	    cn_splice_continuing(t->splice) && cn_turn__how(t) == CN_RESUME_PREFILL;
@@ -191,7 +219,7 @@ static struct cn_slices encode(struct cn_turn *t, bool stream)
 	    .effort = cn_view_str(t->plan.route ? t->plan.route->effort : NULL),
 	    .add = m->add_fields,
 	    .n_add = m->n_add_fields,
-	    .quirks = m->quirks,
+	    .quirks = t->asked_quirks,
 	    .images = m->images,
 	    .session = thread_name(t),
 	    .prompt_how = prompt ? prompt->how : CN_PROMPT_NONE,
@@ -265,6 +293,7 @@ bool cn_turn__try(struct cn_turn *t, struct cn_attempt_owner owner,
 	struct cn_error err = {0};
 	size_t n_fields;
 
+	t->asked_quirks = quirks_of(t);
 	if (!charge_sent(t)) {
 		*retfail = (struct cn_outcome){.class = CN_CLASS_MALFORMED_STREAM,
 		                               .no_cooldown = true,

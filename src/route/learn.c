@@ -1,5 +1,6 @@
 /*
- * What models said about themselves when they refused: no prefill, a window, a ceiling.
+ * What models said about themselves when they refused: no prefill, only the
+ * older parts of the format, a window, a ceiling.
  *
  * Owned by the health table and under its lock.  The policy is asked first; a lesson only
  * makes a figure smaller.  The list is short and bounded: the oldest goes.
@@ -43,12 +44,13 @@ void cn_lessons__learn(struct cn_lessons **l, const struct cn_candidate *c,
                        const struct cn_outcome *o)
 {
 	bool no_prefill = o->repair == CN_REPAIR_PREFILL;
+	bool plain = o->repair == CN_REPAIR_PLAIN;
 	uint64_t window = o->class == CN_CLASS_CONTEXT_OVERFLOW ? o->window : 0;
 	uint64_t ceiling = o->class == CN_CLASS_OUTPUT_CEILING ? o->limit : 0;
 	struct lesson *it;
 	char name[192];
 
-	if (!no_prefill && !window && !ceiling)
+	if (!no_prefill && !plain && !window && !ceiling)
 		return;
 	if (!*l)
 		*l = cn_zalloc(sizeof(**l));
@@ -61,6 +63,7 @@ void cn_lessons__learn(struct cn_lessons **l, const struct cn_candidate *c,
 		memcpy(it->name, name, sizeof(name));
 	}
 	it->what.no_prefill |= no_prefill;
+	it->what.plain |= plain;
 	it->what.window = smaller(it->what.window, window);
 	it->what.ceiling = smaller(it->what.ceiling, ceiling);
 }

@@ -135,6 +135,15 @@ static const struct cn_rule rules[] = {
      "model&not_found|model&not exist|model&not supported|model&invalid|model&unknown",
      "invalid url|unknown request url|no route", CN_CLASS_NOT_FOUND_MODEL, CN_SCOPE_MODEL,
      CN_REPAIR_NONE, 0, "unknown model"},
+    /* what came into the format later than the backend */
+    {ON_WRONG,
+     "messages*role: input should be|unexpected role|messages*unknown variant|"
+     "messages*input tag*does not match|messages*output_config: extra inputs|"
+     "role~{system}~not|{system}_role~not|invalid role~{system}|{defer_loading}|"
+     "{tool_reference}|roles must alternate|{system} message must be at|jinja exception",
+     NULL, CN_CLASS_INVALID_REQUEST, CN_SCOPE_NONE, CN_REPAIR_PLAIN,
+     CN_DO_END_OWN | CN_DO_NO_REPAIR,
+     "a part of the format that this backend does not know"},
     {ON_WRONG,
      "extra inputs are not permitted|unsupported parameter|unsupported_parameter|"
      "unsupported value|unsupported_value|unrecognized request argument|unknown field|"
@@ -143,8 +152,8 @@ static const struct cn_rule rules[] = {
      NULL, CN_CLASS_INVALID_REQUEST, CN_SCOPE_NONE, CN_REPAIR_FIELD,
      CN_DO_END_OWN | CN_DO_NO_REPAIR, "a field that this backend does not take"},
     {ON_WRONG,
-     "tool_use? ids were found without|tool_call_id|roles must alternate|schema|"
-     "invalid_function_parameters|jinja exception|tool call result does not follow",
+     "tool_use? ids were found without|tool_call_id|schema|"
+     "invalid_function_parameters|tool call result does not follow",
      NULL, CN_CLASS_INVALID_REQUEST, CN_SCOPE_NONE, CN_REPAIR_NONE, CN_DO_END_OWN,
      "the conversation is not in the order that this backend wants"},
     /* a busy provider under another status */
@@ -157,7 +166,7 @@ static const struct cn_rule rules[] = {
      "out of context|context is full|context_shift|" OVERFLOW_WORDS,
      "context deadline|context cancel|" VETO_WORDS, CN_CLASS_CONTEXT_OVERFLOW,
      CN_SCOPE_NONE, CN_REPAIR_NONE, 0, "prompt too long"},
-    {CN_ON_500, "jinja", NULL, CN_CLASS_INVALID_REQUEST, CN_SCOPE_NONE, CN_REPAIR_NONE, 0,
+    {CN_ON_500, "jinja", NULL, CN_CLASS_INVALID_REQUEST, CN_SCOPE_NONE, CN_REPAIR_PLAIN, 0,
      "the chat template does not take the conversation"},
     {CN_ON_500, "overloaded|{capacity}", NULL, CN_CLASS_OVERLOADED, CN_SCOPE_MODEL,
      CN_REPAIR_NONE, 0, "no capacity"},

@@ -140,4 +140,30 @@ def b0204_the_next_model_has_its_own_ways(home):
     close(p, r)
 
 
+@scene
+def b0205_what_a_backend_says_it_does_not_know(home):
+    """Once it has refused a newer part of the format it is asked again without, and from then on at once."""
+    p = Provider(home, a='always status 529', b='status 400 message=messages.1.role: Input should be \'user\' or \'assistant\'; always ok')
+    r = Edited(home, p.ports, {})
+    t = r.token(name='t')
+    for _ in range(2):
+        a = post(r.port, t, request_body(messages=TURNS, tools=TOOLS))
+        same((a.status, a.headers['x-model-used']), (200, 'b/m-b'), 'who answers')
+    bodies = [s['body'] for s in p.seen('b')]
+    same([('"system"' in b, 'defer_loading' in b) for b in bodies], [(True, True), (False, False), (False, False)], 'what b got')
+    same(bodies[1], bodies[2], 'the second turn')
+    close(p, r)
+
+
+@scene
+def b0206_the_clients_own_request_stays_its_own(home):
+    """Refused by the backend that the client means, it is not asked again in other words."""
+    p = Provider(home, a='always status 400 message=messages.1.role: Input should be \'user\' or \'assistant\'', b='ok')
+    r = Edited(home, p.ports, {})
+    a = post(r.port, r.token(name='t'), request_body(messages=TURNS, tools=TOOLS))
+    same((a.status, len(p.seen('a')), len(p.seen('b'))), (400, 1, 0), 'the answer')
+    assert 'messages.1.role' in a.json()['error']['message'], a.body
+    close(p, r)
+
+
 sys.exit(harness.main())

@@ -223,11 +223,33 @@ static void s2_requests_that_can_be_mended(void **state)
 	      "Unexpected value(s) `context-1m-2025-08-07` for the `anthropic-beta` header",
 	      "context-1m-2025-08-07"),
 	    /* Without these a request is nothing. */
-	    F(400, "tools.0.custom.defer_loading: Extra inputs are not permitted", NULL),
 	    F(400, "property 'messages.0.reasoning' is unsupported", NULL),
 	    F(400, "Unsupported parameter: 'max_tokens' is not supported with this model",
 	      NULL),
 #undef F
+#define N(status, text) {status, text, 0, C(INVALID_REQUEST), S(NONE), R(PLAIN), 0, NULL}
+	    N(400, "messages.1.role: Input should be 'user' or 'assistant'"),
+	    N(400, "messages: Unexpected role \"system\". Allowed roles are \"user\" or "
+	           "\"assistant\"."),
+	    N(422, "Failed to deserialize the JSON body into the target type: "
+	           "messages[1].role: unknown variant `system`, expected `user`"),
+	    N(400, "messages[3].content[0]: unknown variant `document`, expected `text`"),
+	    N(400,
+	      "messages.2.content.0: Input tag 'server_tool_use' found using 'type' does "
+	      "not match any of the expected tags"),
+	    N(400, "messages.1.output_config: Extra inputs are not permitted"),
+	    N(400, "role 'system' is not allowed in messages"),
+	    N(400, "System role not supported"),
+	    N(400, "invalid role: system"),
+	    N(400, "tools.0.custom.defer_loading: Extra inputs are not permitted"),
+	    N(400, "unknown block tool_reference"),
+	    N(400, "Conversation roles must alternate user/assistant/user/assistant/..."),
+	    N(400, "Jinja Exception: System message must be at the beginning"),
+	    N(500, "Jinja Exception: x"),
+#undef N
+	    /* Claude Code knows what to do then. */
+	    {400, "messages.1.role: Input should be 'user' or 'assistant'", OWN | ENDS,
+	     C(INVALID_REQUEST), S(NONE), R(NONE), 0, NULL},
 	    /* The client drops the field and its beta itself. */
 	    {400, "context_management: Extra inputs are not permitted", OWN | ENDS,
 	     C(INVALID_REQUEST), S(NONE), R(NONE), 0, NULL},
@@ -245,16 +267,13 @@ static void s2_requests_that_are_wrong(void **state)
 	    W(400, "`tool_use` ids were found without `tool_result` blocks", 0),
 	    W(400, "`tool_use` ids were found without `tool_result` blocks", OWN | ENDS),
 	    W(400, "messages with role 'tool' must follow tool_calls: tool_call_id", 0),
-	    W(400, "roles must alternate", 0),
 	    W(400, "Schema is too complex for compilation.", OWN | ENDS),
 	    W(400, "invalid_function_parameters", 0),
-	    W(400, "Jinja Exception: System message must be at the beginning", 0),
 	    W(400, "something nobody has seen yet", 0),
 	    W(400, "something nobody has seen yet", OWN | ENDS),
 	    W(422, "something else", 0),
 	    W(404, "thread_not_found", ENDS),
 	    W(400, "claude_code_version_too_old", OWN | ENDS),
-	    W(500, "Jinja Exception: x", 0),
 	    W(435, "no", 0),
 #undef W
 	    {400, "tool_use_failed", 0, C(MALFORMED_STREAM), S(MODEL), R(NONE), 0, NULL},

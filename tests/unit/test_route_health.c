@@ -682,17 +682,22 @@ static void what_a_model_says_of_itself_is_remembered(void **state)
 	struct cn_outcome ceiling = {.class = CN_CLASS_OUTPUT_CEILING, .limit = 8192};
 	struct cn_outcome prefill = {.class = CN_CLASS_INVALID_REQUEST,
 	                             .repair = CN_REPAIR_PREFILL};
+	struct cn_outcome plain = {.class = CN_CLASS_INVALID_REQUEST,
+	                           .repair = CN_REPAIR_PLAIN};
 	struct cn_model known = {.name = "big", .backend = &cloud, .context = 100000};
 
 	assert_int_equal(cn_health_learned(h, &big1).window, 0);
 	(void)cn_health_report(h, &big1, &window, NOW);
 	(void)cn_health_report(h, &big1, &larger, NOW);
 	(void)cn_health_report(h, &big1, &ceiling, NOW);
+	assert_false(cn_health_learned(h, &big2).plain);
 	(void)cn_health_report(h, &big1, &prefill, NOW);
+	(void)cn_health_report(h, &big1, &plain, NOW);
 	/* Of the model, whatever the key; the smallest figure counts. */
 	assert_int_equal(cn_health_learned(h, &big2).window, 131072);
 	assert_int_equal(cn_health_learned(h, &big2).ceiling, 8192);
 	assert_true(cn_health_learned(h, &big2).no_prefill);
+	assert_true(cn_health_learned(h, &big2).plain);
 	assert_false(cn_health_learned(h, &small1).no_prefill);
 	assert_int_equal(cn_fit__window(&big, h), 131072);
 	assert_int_equal(cn_fit__window(&known, h), 100000);
