@@ -188,7 +188,7 @@ static bool read_text(struct cn_arena *a, struct cn_view event, struct run *ret)
 	}
 	for (struct cn_json_iter it = cn_json_iter(delta); cn_json_next(&it);)
 		members++;
-	if (members != 2 || text.kind != CN_JSON_STRING ||
+	if (members != 2 || text.kind != CN_JSON_STRING || text.raw.n <= 2 ||
 	    !cn_json_u64(cn_json_get(root, "index"), &index))
 		return false;
 	ret->index = (size_t)index;

@@ -169,6 +169,9 @@ static void every_figure_is_a_plausible_number(void **state)
 	    {NULL, IO("21000", "9"), ESTIMATE, 21000},
 	    {"null", IO("21000", "9"), ESTIMATE, 21000},
 	    {"{}", C("1000", "20000", "0"), ESTIMATE, 21000},
+	    /* known at the beginning, and taken back */
+	    {IO("21000", "1"), IO("0", "9"), 21000, 21000},
+	    {C("10", "20000", "100"), C("0", "0", "0"), 20110, 20110},
 	    /* never */
 	    {NULL, NULL, ESTIMATE, ESTIMATE},
 	    {"null", "null", ESTIMATE, ESTIMATE},
