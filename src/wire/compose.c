@@ -396,15 +396,22 @@ static bool step_inside(struct cn_composer *c, struct cn_view *rest)
 /* All of it is held, and only what is new is searched. */
 static bool step_perhaps(struct cn_composer *c, struct cn_view text)
 {
-	size_t from = c->perhaps > 32 ? c->perhaps - 32 : 0;
+	size_t from = c->perhaps > 32 ? c->perhaps - 32 : 0, first = SIZE_MAX;
 
-	for (size_t i = 0; i < N_TAGS; i++)
-		if (cn_view_find(cn_view_cut(text, CN_PERHAPS_MAX),
-		                 cn_view_str(tags[i].close), from) != SIZE_MAX) {
-			c->close_tag = tags[i].close;
-			c->thought = CN_THOUGHT_INSIDE;
-			return true;
-		}
+	for (size_t i = 0; i < N_TAGS; i++) {
+		struct cn_view tag = cn_view_str(tags[i].close);
+		size_t at = cn_view_find(cn_view_cut(text, CN_PERHAPS_MAX), tag, from);
+
+		/* The one that ends first is the one that is seen first. */
+		if (at == SIZE_MAX || at + tag.n >= first)
+			continue;
+		first = at + tag.n;
+		c->close_tag = tags[i].close;
+	}
+	if (first != SIZE_MAX) {
+		c->thought = CN_THOUGHT_INSIDE;
+		return true;
+	}
 	c->perhaps = text.n;
 	if (text.n <= CN_PERHAPS_MAX)
 		return false;

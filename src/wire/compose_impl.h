@@ -50,6 +50,7 @@ struct cn_markup {
 	bool first;   /* nothing but white space since the marker */
 	bool begun;   /* text was told */
 	bool behind;  /* no text since the last marker */
+	char before;  /* the byte before what is held */
 	bool running; /* what is held is being looked at */
 	size_t n_seen;
 };

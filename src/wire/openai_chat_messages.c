@@ -428,8 +428,12 @@ static void take_thinking(struct cn_chat_encoder *e, const struct cn_chat_block 
 	part = cn_chat__put_text(e, &e->details, CN_VIEW("{"));
 	/* The signature carries the members beside the text; else the text is all. */
 	if (detail.n > 2) {
+		struct cn_json type = cn_json_get(cn_json_root(detail), "type");
+
 		part->pieces[1] = cn_view(detail.p + 1, detail.n - 2);
-		part->pieces[2] = CN_VIEW(",\"text\":\"");
+		part->pieces[2] = cn_json_is(type, "reasoning.summary")
+		                      ? CN_VIEW(",\"summary\":\"")
+		                      : CN_VIEW(",\"text\":\"");
 	} else {
 		part->pieces[2] = CN_VIEW("\"type\":\"reasoning.text\",\"text\":\"");
 	}

@@ -116,27 +116,35 @@ static void compare(struct cn_view text, const char *word, bool opens, const cha
 		*best = (struct marker){best->at, w.n, opens, close, best->tail};
 }
 
-/* The first marker in text at or behind from.  over: nothing follows the text. */
-static struct marker next_marker(const struct cn_markup_family *f, struct cn_view text,
-                                 size_t from, bool over)
+/*
+ * The first marker in what is held.  over: nothing follows it.  Behind a backtick a marker
+ * is spoken of.
+ */
+static struct marker next_marker(const struct cn_markup_family *f,
+                                 const struct cn_markup *m, bool over)
 {
-	for (size_t at = from; at < text.n; at++) {
+	struct cn_view text = cn_buf_view(&m->held);
+
+	for (size_t at = m->at; at < text.n; at++) {
 		struct cn_view rest = cn_view_from(text, at);
-		struct marker m = {.at = at, .tail = text.n};
+		struct marker best = {.at = at, .tail = text.n};
+		char before = m->before;
 		bool perhaps = false;
 
+		if (at)
+			before = text.p[at - 1];
 		/* All markers begin with one of these. */
-		if (*rest.p != '<' && *rest.p != '[')
+		if ((*rest.p != '<' && *rest.p != '[') || before == '`')
 			continue;
 		for (size_t i = 0; i < CN_MARKUP_FORMS; i++)
-			compare(rest, f->forms[i].open, true, f->forms[i].close, &m,
+			compare(rest, f->forms[i].open, true, f->forms[i].close, &best,
 			        &perhaps);
 		for (size_t i = 0; i < CN_MARKUP_AROUND; i++)
-			compare(rest, f->around[i], false, NULL, &m, &perhaps);
+			compare(rest, f->around[i], false, NULL, &best, &perhaps);
 		if (perhaps && !over)
 			return (struct marker){.at = SIZE_MAX, .tail = at};
-		if (m.n)
-			return m;
+		if (best.n)
+			return best;
 	}
 	return (struct marker){.at = SIZE_MAX, .tail = text.n};
 }
@@ -372,7 +380,7 @@ static bool step(struct cn_composer *c, struct cn_markup *m, bool over)
 	if (wait)
 		return false;
 	text = cn_buf_view(&m->held);
-	mark = next_marker(c->family, text, m->at, over);
+	mark = next_marker(c->family, m, over);
 	tell_text(c, m,
 	          cn_view_from(cn_view_cut(text, mark.at == SIZE_MAX ? mark.tail : mark.at),
 	                       m->at));
@@ -395,6 +403,8 @@ static void run(struct cn_composer *c, struct cn_markup *m, bool over)
 	while (m->at < m->held.n && !c->base.stopped && !c->broken && !c->hit.n &&
 	       step(c, m, over))
 		;
+	if (m->at)
+		m->before = m->held.p[m->at - 1];
 	cn_buf_consume(&m->held, m->at);
 	m->at = 0;
 	m->running = false;

@@ -77,8 +77,10 @@ static bool on_event(void *self, const struct cn_event *ev)
 	struct ear_tool *t;
 
 	/* A sign of life is no part of the answer. */
-	if (ev->kind == CN_EV_PROGRESS)
+	if (ev->kind == CN_EV_PROGRESS) {
+		e->lives++;
 		return true;
+	}
 	cn_buf_printf(&e->log, "%s %zu %d %.*s\n", cn_event_name(ev->kind), ev->index,
 	              (int)ev->delta, CN_VIEW_ARG(ev->text));
 	if (e->starts == 0 && ev->kind != CN_EV_MESSAGE_START && ev->kind != CN_EV_ERROR)

@@ -20,7 +20,7 @@ struct ear {
 	size_t n_tools, n_blocks, n_open;
 	struct cn_buf stop_reason, stop_sequence;
 	struct cn_usage usage;
-	unsigned starts, deltas, stops, errors;
+	unsigned starts, deltas, stops, errors, lives;
 	struct cn_buf data; /* of redacted thinking, each with a line end */
 	const char *wrong;  /* an order that must not be */
 	struct cn_arena arena;

@@ -49,6 +49,8 @@ static const struct {
     {"hermes",
      "I use <tool_call> now. <tool_call>{\"name\":\"A\",\"arguments\":{}}</tool_call>.",
      "stop", "|I use <tool_call> now. .|A({})|tool_use"},
+    {"hermes", "the tag `<tool_call>` is one", "stop",
+     "|the tag `<tool_call>` is one|end_turn"},
     {NULL, "<tool_call>{\"name\":\"A\"}</tool_call>", "stop",
      "|<tool_call>{\"name\":\"A\"}</tool_call>|end_turn"},
     {"glm",
