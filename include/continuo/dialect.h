@@ -176,6 +176,23 @@ struct cn_edit {
 
 /* ---- answers ---- */
 
+/* The families of models whose calls may come as text (wire/provider-quirks.md 4): the name
+ * that a policy gives them, and what their calls look like. */
+#define CN_TOOL_FORMATS(X)                                   \
+	X("hermes", "<tool_call>{…}</tool_call>")            \
+	X("qwen3-coder", "<function=N><parameter=K>")        \
+	X("glm", "<arg_key>K</arg_key>")                     \
+	X("kimi-k2", "<|tool_call_begin|>functions.N:0")     \
+	X("kimi-k3", "<|open|>call tool=\"N\"")              \
+	X("minimax", "<minimax:tool_call>")                  \
+	X("deepseek-dsml", "DSML")                           \
+	X("deepseek-v3", "tool_calls_begin")                 \
+	X("llama3", "{\"name\":…,\"parameters\":…}")         \
+	X("llama4", "[n(k=\"v\")]")                          \
+	X("mistral", "[TOOL_CALLS]")                         \
+	X("gpt-oss", "<|channel|>commentary to=functions.N") \
+	X("anthropic-xml", "<function_calls><invoke name=\"N\">")
+
 /* What the request and the policy know that helps to read the answer; all may be zero. */
 struct cn_decode_hints {
 	struct cn_json tools; /* the request's tools, checked text; borrowed as long as the

@@ -80,7 +80,7 @@ uint64_t cn_health_uses(const struct cn_health *h, const struct cn_candidate *c)
 /* One line of `status`. */
 struct cn_health_line {
 	const char *scope; /* "key", "account", "model", "backend" */
-	char name[200];    /* "anthropic/opus", "kimi:vault:kimi-1" */
+	char name[200];    /* "anthropic/opus", "backup:vault:key-1" */
 	enum cn_class because;
 	const char *reason; /* the outcome's constant phrase; NULL: none, or a breaker */
 	uint64_t until_ms;  /* monotonic */

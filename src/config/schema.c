@@ -64,22 +64,11 @@ static const struct cn_word continuations[] = {
     {"off", CN_CONTINUE_OFF, "end with an error"},
     {NULL, 0, NULL}};
 
-/* wire/provider-quirks.md 4 */
 static const struct cn_word tool_formats[] = {
-    {"hermes", 0, "<tool_call>{…}</tool_call>"},
-    {"qwen3-coder", 0, "<function=N><parameter=K>"},
-    {"glm", 0, "<arg_key>K</arg_key>"},
-    {"kimi-k2", 0, "<|tool_call_begin|>functions.N:0"},
-    {"kimi-k3", 0, "<|open|>call tool=\"N\""},
-    {"minimax", 0, "<minimax:tool_call>"},
-    {"deepseek-dsml", 0, "DSML"},
-    {"deepseek-v3", 0, "tool_calls_begin"},
-    {"llama3", 0, "{\"name\":…,\"parameters\":…}"},
-    {"llama4", 0, "[n(k=\"v\")]"},
-    {"mistral", 0, "[TOOL_CALLS]"},
-    {"gpt-oss", 0, "<|channel|>commentary to=functions.N"},
-    {"anthropic-xml", 0, "<function_calls><invoke name=\"N\">"},
-    {NULL, 0, NULL}};
+#define X(name, looks) {name, 0, looks},
+    CN_TOOL_FORMATS(X)
+#undef X
+	{NULL, 0, NULL}};
 
 static const struct cn_word quirks[] = {
 #define X(symbol, name, meaning) {name, CN_QUIRK_##symbol, meaning},

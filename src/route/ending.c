@@ -136,7 +136,7 @@ static void add_name(struct cn_buf *b, const struct cn_candidate *c)
 	cn_buf_printf(b, "%s/%s", c->model->backend->name, c->model->name);
 }
 
-/* "anthropic/opus 529", "kimi/k2 429 (12 s)", "local/qwen timeout_connect". */
+/* "anthropic/opus 529", "other/big 429 (12 s)", "local/small timeout_connect". */
 static void add_tried(struct cn_buf *b, const struct cn_ending_input *in, size_t i)
 {
 	const struct cn_outcome *o = &in->outcomes[i];

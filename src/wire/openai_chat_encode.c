@@ -93,11 +93,19 @@ struct cn_json cn_chat__member(const struct cn_chat_encoder *e, const char *key)
 	return m ? m->value : (struct cn_json){{NULL, 0}, CN_JSON_NONE};
 }
 
+bool cn_chat__is_added(const struct cn_chat_encoder *e, const char *key)
+{
+	for (size_t i = 0; i < e->edit->n_add; i++)
+		if (strcmp(e->edit->add[i].name, key) == 0)
+			return true;
+	return false;
+}
+
 static void copy_number(struct cn_chat_encoder *e, const char *key)
 {
 	struct cn_json v = cn_chat__member(e, key);
 
-	if (v.kind == CN_JSON_NUMBER)
+	if (v.kind == CN_JSON_NUMBER && !cn_chat__is_added(e, key))
 		cn_json_add_raw(&e->out.b, key, v.raw);
 }
 
@@ -141,7 +149,7 @@ static void write_format(struct cn_chat_encoder *e)
 	struct cn_json schema = cn_json_get(format, "schema");
 
 	if (!cn_json_is(cn_json_get(format, "type"), "json_schema") ||
-	    schema.kind != CN_JSON_OBJECT)
+	    schema.kind != CN_JSON_OBJECT || cn_chat__is_added(e, "response_format"))
 		return;
 	cn_chat_out__key(e, "response_format");
 	if (cn_chat_quirk(e, CN_QUIRK_JSON_OBJECT_ONLY)) {
@@ -173,7 +181,8 @@ static void write_rest(struct cn_chat_encoder *e)
 	write_stops(e);
 	write_format(e);
 	cn_chat__write_thinking(e);
-	if (cn_chat_quirk(e, CN_QUIRK_PROMPT_CACHE_KEY) && e->edit->session.n)
+	if (cn_chat_quirk(e, CN_QUIRK_PROMPT_CACHE_KEY) && e->edit->session.n &&
+	    !cn_chat__is_added(e, "prompt_cache_key"))
 		cn_json_add_text(&e->out.b, "prompt_cache_key", e->edit->session);
 	/* The template must not open a new answer behind the one that is gone on with. */
 	if (e->prefill && cn_chat_quirk(e, CN_QUIRK_CONTINUE_FLAG)) {

@@ -88,6 +88,8 @@ static inline bool cn_chat_quirk(const struct cn_chat_encoder *e, enum cn_quirk 
 
 /* A member of the client's request; NONE where it is not sent. */
 struct cn_json cn_chat__member(const struct cn_chat_encoder *e, const char *key);
+/* Whether the policy writes that member, in place of what the request would make of it. */
+bool cn_chat__is_added(const struct cn_chat_encoder *e, const char *key);
 
 /* ---- openai_chat_encode.c: bytes out ---- */
 

@@ -62,8 +62,15 @@ static void write_effort(struct cn_chat_encoder *e, const struct wish *w)
 	if ((tools && cn_chat_quirk(e, CN_QUIRK_EFFORT_NONE_WITH_TOOLS)) ||
 	    (!w->thinks && cn_chat_quirk(e, CN_QUIRK_EFFORT_NONE)))
 		name = "none";
-	if (name)
+	if (name && !cn_chat__is_added(e, "reasoning_effort"))
 		cn_json_add_text(&e->out.b, "reasoning_effort", cn_view_str(name));
+}
+
+/* Whether the model has that switch, and the policy leaves it to the request. */
+static bool has_switch(const struct cn_chat_encoder *e, enum cn_quirk quirk,
+                       const char *member)
+{
+	return cn_chat_quirk(e, quirk) && !cn_chat__is_added(e, member);
 }
 
 static void write_object(struct cn_chat_encoder *e, const struct wish *w)
@@ -91,18 +98,18 @@ void cn_chat__write_thinking(struct cn_chat_encoder *e)
 	bool settable = w.thinks || !cn_chat_quirk(e, CN_QUIRK_ALWAYS_THINKS);
 
 	write_effort(e, &w);
-	if (cn_chat_quirk(e, CN_QUIRK_REASONING_OBJECT))
+	if (has_switch(e, CN_QUIRK_REASONING_OBJECT, "reasoning"))
 		write_object(e, &w);
-	if (cn_chat_quirk(e, CN_QUIRK_THINKING_TYPE) && settable)
+	if (settable && has_switch(e, CN_QUIRK_THINKING_TYPE, "thinking"))
 		cn_json_add_raw(&e->out.b, "thinking",
 		                w.thinks ? CN_VIEW("{\"type\":\"enabled\"}")
 		                         : CN_VIEW("{\"type\":\"disabled\"}"));
-	if (cn_chat_quirk(e, CN_QUIRK_ENABLE_THINKING) && settable) {
+	if (settable && has_switch(e, CN_QUIRK_ENABLE_THINKING, "enable_thinking")) {
 		cn_json_add_bool(&e->out.b, "enable_thinking", w.thinks);
 		if (w.thinks && w.budget)
 			cn_json_add_u64(&e->out.b, "thinking_budget", w.budget);
 	}
-	if (cn_chat_quirk(e, CN_QUIRK_TEMPLATE_THINKING) && settable)
+	if (settable && has_switch(e, CN_QUIRK_TEMPLATE_THINKING, "chat_template_kwargs"))
 		cn_json_add_raw(&e->out.b, "chat_template_kwargs",
 		                w.thinks ? CN_VIEW("{\"enable_thinking\":true}")
 		                         : CN_VIEW("{\"enable_thinking\":false}"));

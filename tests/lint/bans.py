@@ -19,6 +19,18 @@ REGISTRIES = re.compile('|'.join(
         ('rubygems', 'org'), ('ghcr', 'io'), ('docker', 'io'), ('quay', 'io'),
         ('archlinux', 'org'), ('fedoraproject', 'org'))))
 
+# Anthropic is the client's own house and the name of a format; of the others only the format
+# that is called after one may be named.
+PROVIDERS = re.compile(
+    r'(?<![a-z0-9])(deepseek|moonshot|kimi|minimax|glm|zhipu|z\.ai|bigmodel|qwen|alibaba|dashscope'
+    r'|openrouter|fireworks|together\.(xyz|ai)|groq|cerebras|mistral|xai(?!-)|grok|gemini|azure'
+    r'|foundry|copilot|ollama|llama(\.?cpp)?|vllm|sglang|lm ?studio|openai(?![-_ ]chat))'
+    r'(?![a-z])', re.IGNORECASE)
+# The dialects themselves, and examples that people read in help texts.
+MAY_NAME_PROVIDERS = ('src/wire/openai_chat', 'src/wire/toolmarkup',
+                      'src/wire/anthropic', 'include/continuo/dialect.h',
+                      'src/cli/vault.c', 'src/cli/status.c')
+
 CODE = ('.c', '.h', '.py', '.sh', '.js', '.mjs', '.ts', 'meson.build', 'meson_options.txt')
 
 
@@ -72,5 +84,13 @@ def check_registries(tree):
                 'use the package manager as the machine has it configured')
 
 
+def check_providers(tree):
+    """Providers are data: what is known of one stands in the catalogue."""
+    paths = [p for p in tree.below('src', 'include')
+             if p.endswith(('.c', '.h')) and not p.startswith(MAY_NAME_PROVIDERS)]
+    return grep(tree, paths, PROVIDERS, 'provider {} is named in code',
+                'make what it needs a quirk or a key of the catalogue')
+
+
 CHECKS = [check_unfinished, check_lmdb_flags, check_secrets, check_pure_layers_read_no_clock,
-          check_registries]
+          check_registries, check_providers]

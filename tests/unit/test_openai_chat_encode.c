@@ -580,6 +580,63 @@ static bool own_id(void *self, struct cn_view id, struct cn_view *ret)
 	return cn_view_is(id, "toolu_cnABC");
 }
 
+/* How often a member stands in the request: a second one is refused by some. */
+static size_t times(const char *request, const struct cn_edit *edit, const char *member)
+{
+	CN_AUTO(cn_buf) out = {0};
+	yyjson_doc *doc;
+	yyjson_val *key, *v;
+	size_t i, max, n = 0;
+
+	encode(request, edit, &out);
+	doc = yyjson_read(out.p, out.n, 0);
+	assert_non_null(doc);
+	yyjson_obj_foreach(yyjson_doc_get_root(doc), i, max, key, v) n +=
+	    yyjson_equals_str(key, member);
+	yyjson_doc_free(doc);
+	return n;
+}
+
+static void what_the_policy_adds_stands_once(void **state)
+{
+	static const struct cn_edit_member add[] = {
+	    {"temperature", "0.6"},
+	    {"reasoning_effort", "\"high\""},
+	    {"thinking", "{\"type\":\"enabled\",\"clear_thinking\":false}"},
+	    {"enable_thinking", "true"},
+	    {"chat_template_kwargs", "{\"thinking\":true}"},
+	    {"reasoning", "{\"exclude\":true}"},
+	    {"parallel_tool_calls", "true"},
+	    {"prompt_cache_key", "\"k\""},
+	    {"response_format", "{\"type\":\"text\"}"},
+	};
+	static const char request[] = REQUEST(
+	    "\"temperature\":1,\"thinking\":{\"type\":\"adaptive\"},"
+	    "\"output_config\":{\"effort\":\"low\",\"format\":{\"type\":"
+	    "\"json_schema\",\"schema\":{}}},\"tool_choice\":{\"type\":\"auto\","
+	    "\"disable_parallel_tool_use\":true},"
+	    "\"tools\":[" TOOL("Bash", "{\"type\":\"object\"}") "],"
+								"\"messages\":[" USER(
+								    "\"hi\"") "]");
+	struct cn_edit edit = {.model = CN_VIEW("m"),
+	                       .session = CN_VIEW("s"),
+	                       .quirks = Q(EFFORT) | Q(THINKING_TYPE) | Q(ENABLE_THINKING) |
+	                                 Q(TEMPLATE_THINKING) | Q(REASONING_OBJECT) |
+	                                 Q(PROMPT_CACHE_KEY)};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(add); i++)
+		assert_int_equal(times(request, &edit, add[i].name), 1);
+	edit.add = add;
+	edit.n_add = COUNT(add);
+	for (size_t i = 0; i < COUNT(add); i++) {
+		char pointer[64];
+		assert_int_equal(times(request, &edit, add[i].name), 1);
+		(void)snprintf(pointer, sizeof pointer, "/%s", add[i].name);
+		expect(request, &edit, pointer, add[i].value);
+	}
+}
+
 static void the_edit_is_obeyed(void **state)
 {
 	static const char *const drop[] = {"temperature"};
@@ -651,6 +708,7 @@ int main(void)
 	    cmocka_unit_test(limits_stops_and_thinking_are_said_by_what_the_model_has),
 	    cmocka_unit_test(thinking_goes_back_to_whom_it_came_from),
 	    cmocka_unit_test(the_edit_is_obeyed),
+	    cmocka_unit_test(what_the_policy_adds_stands_once),
 	    cmocka_unit_test(an_answer_is_gone_on_with),
 	};
 
