@@ -47,12 +47,12 @@ export async function provider(log, scripts) {
   }
 }
 
-// A home with a policy whose chain is the named backends in order.
-export function makeHome(ports, fallback = '') {
+// A home with a policy whose chain is the named backends in order; those of chat speak that format.
+export function makeHome(ports, fallback = '', chat = []) {
   const home = mkdtempSync(join(tmpdir(), 'continuo-e2e-'))
   const names = Object.keys(ports)
   const lines = ['listen: 127.0.0.1:0', 'backends:']
-  for (const n of names) lines.push(`  ${n}: {wire: anthropic, url: "http://127.0.0.1:${ports[n]}", key: none}`)
+  for (const n of names) lines.push(`  ${n}: {wire: ${chat.includes(n) ? 'openai-chat' : 'anthropic'}, url: "http://127.0.0.1:${ports[n]}", key: none}`)
   lines.push('models:')
   for (const n of names) lines.push(`  m-${n}: {backend: ${n}, id: id-${n}}`)
   lines.push('chains:', `  main: [${names.map((n) => 'm-' + n).join(', ')}]`, 'routes:', '  - use: main')

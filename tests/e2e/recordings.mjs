@@ -169,7 +169,7 @@ chains:
   main: [recorded]
 routes:
   - use: main
-fallback: {max_wait: 0s, continuation: off, on: [overloaded]}
+fallback: {first_byte_timeout: 60s, idle_timeout: 60s, max_wait: 0s, continuation: off, on: [overloaded]}
 `, { mode: 0o600 })
   const r = await router(home)
   try {
