@@ -18,19 +18,20 @@ struct cn_node {
 	struct cn_view canonical;  /* JSON, in arena */
 };
 
+/* Whose nodes are made, where, and who hashes them; all borrowed. */
 struct cn_canon {
-	struct cn_node prefix; /* {"system":…,"tools":…}; parent zero */
-	struct cn_node *nodes; /* one a message, in order */
-	size_t n;
+	struct cn_arena *arena;
+	struct cn_view owner;
+	cn_keyed_hash_fn hash;
+	void *self; /* of hash */
 };
 
-/* body passed cn_json_check().  Runs on a pool thread for large bodies. */
-int cn_canon_request(struct cn_arena *a, struct cn_view body, struct cn_view owner,
-                     cn_keyed_hash_fn hash, void *self, struct cn_canon *ret,
-                     struct cn_error *reterr) CN_MUST_CHECK;
 /* One message object (an answer: {"role":"assistant","content":[…]}) under parent. */
-int cn_canon_message(struct cn_arena *a, struct cn_view message, struct cn_view owner,
-                     const struct cn_hash *parent, cn_keyed_hash_fn hash, void *self,
-                     struct cn_node *ret, struct cn_error *reterr) CN_MUST_CHECK;
+int cn_canon_message(const struct cn_canon *c, struct cn_view message,
+                     const struct cn_hash *parent, struct cn_node *ret,
+                     struct cn_error *reterr) CN_MUST_CHECK;
+/* {"system":…,"tools":…} with what there is of them (empty: nothing); parent zero. */
+int cn_canon_prefix(const struct cn_canon *c, struct cn_view system, struct cn_view tools,
+                    struct cn_node *ret, struct cn_error *reterr) CN_MUST_CHECK;
 
 #endif

@@ -24,6 +24,17 @@ bool cn_hash_eq(const struct cn_hash *a, const struct cn_hash *b);
 /* 64-bit SipHash under a key made at start: for tables that peers can fill. */
 uint64_t cn_hash_table(struct cn_view v);
 
+#define CN_DIGEST_BYTES 16
+#define CN_DIGEST_KEY   16
+struct cn_digest {
+	unsigned char b[CN_DIGEST_BYTES];
+};
+/*
+ * 128-bit SipHash: tells bytes apart nearly three times as fast as BLAKE2b, also those that
+ * somebody chose who does not know the key.
+ */
+struct cn_digest cn_hash_digest(const unsigned char key[CN_DIGEST_KEY], struct cn_view v);
+
 /* Overwrites bytes that were secret; NULL is allowed for n 0. */
 void cn_wipe(void *p, size_t n);
 

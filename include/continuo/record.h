@@ -69,7 +69,7 @@ struct cn_turn_record {
 	struct cn_hash request_node; /* the last message of the request */
 	struct cn_hash prefix_node;  /* system and tools */
 	struct cn_hash answer_node;  /* zero: no answer was given */
-	struct cn_hash body_hash;    /* of the request's bytes */
+	struct cn_hash body_hash;    /* keyed; equal for equal requests */
 	struct cn_attempt_record *attempts;
 	size_t n_attempts;
 	struct cn_block_record *blocks;

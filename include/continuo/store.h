@@ -67,6 +67,8 @@ void cn_batch_node(struct cn_batch *b, const struct cn_node *node);
  * is written and its word is CN_STORE_INCOMPLETE.
  */
 void cn_batch_expect(struct cn_batch *b, const struct cn_hash *id);
+/* Bytes of what it holds so far. */
+size_t cn_batch_bytes(const struct cn_batch *b);
 /* A finished turn; the record is encoded here, so it may be short-lived. */
 void cn_batch_turn(struct cn_batch *b, const struct cn_turn_record *turn);
 /* Which model issued a thinking signature: id is a keyed hash of (owner, signature). */

@@ -150,6 +150,7 @@ void cn_pressure__leave(struct cn_weight *weight);
 
 /* ---- shared.c: what the workers share ---- */
 
+struct cn_known;      /* known.c: which conversations the store has; own lock */
 struct cn_provenance; /* provenance.c: thinking signature → the model that issued it; own
                          lock */
 
@@ -159,6 +160,7 @@ struct cn_shared {
 	struct cn_access *access; /* owned */
 	struct cn_usages *usages; /* owned */
 	struct cn_provenance *provenance; /* owned */
+	struct cn_known *known;           /* owned */
 	struct cn_charge charge;          /* memory that peers make us spend */
 	atomic_size_t unwritten; /* of it, what the history's writer has yet to write */
 	struct cn_pressure pressure;
@@ -440,5 +442,51 @@ struct cn_hash cn_provenance__id(struct cn_vault *v, struct cn_view owner,
 /* The same of a block of thinking or of a call that has an id of ours; false for others. */
 bool cn_provenance__of_block(struct cn_vault *v, struct cn_view owner, struct cn_json block,
                              struct cn_hash *ret);
+
+/* ---- known.c: conversations that the store was heard to have.  Own lock; any thread. ----
+ */
+
+struct cn_known *cn_known__new(struct cn_vault *v);
+struct cn_known *cn_known__free(struct cn_known *k); /* returns NULL */
+/* The mark of what `before` stands for and then bytes. */
+struct cn_digest cn_known__mark(const struct cn_known *k, const struct cn_digest *before,
+                                struct cn_view bytes);
+/* The node at that mark; that the store has it was true once. */
+bool cn_known__find(struct cn_known *k, const struct cn_digest *mark, struct cn_hash *ret);
+void cn_known__note(struct cn_known *k, const struct cn_digest *mark,
+                    const struct cn_hash *node);
+
+/* ---- nodes.c: a request's messages as nodes ---- */
+
+#define CN_PROMISES 32
+
+struct cn_nodes {
+	struct cn_vault *vault;       /* borrowed */
+	struct cn_known *known;       /* borrowed */
+	const struct cn_request *req; /* borrowed */
+	struct cn_view owner;         /* borrowed */
+	bool all; /* the batch is to leave nothing out, whatever the store was heard to have
+	           */
+	/* made */
+	struct cn_batch *batch; /* owned by whoever asked */
+	struct cn_hash prefix;  /* system and tools */
+	struct cn_hash last;    /* the last message */
+	struct cn_digest body;  /* equal for equal requests */
+	/* What will be known once the store has the batch: of messages, the last ones. */
+	struct cn_digest prefix_mark;
+	struct cn_promise {
+		struct cn_digest mark;
+		struct cn_hash node;
+	} promises[CN_PROMISES];
+	size_t n_promises; /* with those that were overwritten */
+};
+/* Makes the second half; not 0: a message is none, and there is no batch.  Pool. */
+int cn_nodes__make(struct cn_nodes *out) CN_MUST_CHECK;
+/* The batch is committed. */
+void cn_nodes__stored(const struct cn_nodes *out);
+/* The memory that it may take, to be charged before. */
+size_t cn_nodes__weight(const struct cn_request *r);
+/* A node's address; self is the vault. */
+struct cn_hash cn_nodes__hash(void *vault, const struct cn_view *views, size_t n);
 
 #endif

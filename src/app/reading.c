@@ -59,11 +59,6 @@ struct cn_view cn_reading__header(const void *self, const char *name)
 
 /* ---- the body ---- */
 
-static struct cn_hash node_hash(void *self, const struct cn_view *views, size_t n)
-{
-	return cn_vault_hash(self, CN_VAULT_HASH_NODE, views, n);
-}
-
 /*
  * Clients without any id: the conversation is that of its first message.  In the canonical
  * form, because cache_control moves on from turn to turn and takes the array around a
@@ -74,11 +69,11 @@ static struct cn_view first_message_session(const struct cn_reading *r)
 	struct cn_json_iter first = cn_json_iter(r->req->messages);
 	CN_AUTO(cn_arena) a = {0};
 	CN_AUTO(cn_buf) name = {0};
+	struct cn_canon canon = {&a, r->owner, cn_nodes__hash, r->vault};
 	struct cn_node node;
 
 	if (!cn_json_next(&first) ||
-	    cn_canon_message(&a, first.value.raw, r->owner, &(struct cn_hash){0}, node_hash,
-	                     r->vault, &node, NULL))
+	    cn_canon_message(&canon, first.value.raw, &(struct cn_hash){0}, &node, NULL))
 		return (struct cn_view){NULL, 0};
 	cn_buf_add_str(&name, "first-");
 	cn_hex(&name, node.id.b, 12);

@@ -1,11 +1,12 @@
 /*
  * A turn on its way into the history.
  *
- * While the provider thinks, the request's messages are made into canonical nodes of a
- * batch on the pool; at the end the answer becomes one more node, the turn a record, and
- * all of it goes to the writer.  The end of the answer waits for the writer's word, but
- * never long: the turn's timer gives up first (design/security.md 9.3).  Owns the job; the
- * turn's memory stays as long as a job runs.
+ * While the provider thinks, the request's messages are made into nodes of a batch on the
+ * pool (nodes.c); at the end the answer becomes one more node, the turn a record, and all
+ * of it goes to the writer.  The end of the answer waits for the writer's word, but never
+ * long: the turn's timer gives up first (design/security.md 9.3).  When the store has lost
+ * what a batch left out, the batch is made once more, with everything; so the turn's memory
+ * stays until the writer has spoken.  Owns the job.
  */
 #include "turn_impl.h"
 
@@ -22,38 +23,29 @@ enum cn_job_stage {
 	CN_JOB_RUNNING, /* the pool makes nodes */
 	CN_JOB_READY,   /* nodes are there; the turn goes on */
 	CN_JOB_AWAITED, /* the turn is over before the nodes are */
+	CN_JOB_GIVEN,   /* the writer has the batch */
 	CN_JOB_FAILED,  /* the body could not be read as messages */
 };
 
 struct cn_records_job {
 	uv_work_t work;
-	struct cn_turn *turn;        /* kept alive by its handles count */
-	struct cn_batch *batch;      /* owned; given away to the writer */
-	struct cn_hash prefix, last; /* nodes: system and tools, the last message */
-	struct cn_hash body_hash;
+	struct cn_letter letter; /* the writer's word */
+	struct cn_turn *turn;    /* kept alive by its handles count */
+	struct cn_nodes nodes;   /* its batch is owned; given away to the writer */
+	struct cn_hash answer;   /* the answer's node; zero: none */
+	uint64_t over_ms;        /* when the turn was */
 	size_t charged;
+	size_t unwritten;        /* what the writer's queue is charged for it */
 	enum cn_job_stage stage; /* the loop's thread only */
+	bool awaited;            /* the turn's end waits; likewise */
 	bool bad;                /* set by the pool before it ends */
+	enum cn_store_word word; /* set by the writer before it sends the letter */
 };
-
-/* A commit whose word a turn waits for; lives until the writer has spoken. */
-struct cn_store_wait {
-	struct cn_letter letter;
-	struct cn_worker *worker; /* borrowed */
-	struct cn_turn *turn;     /* NULL: it waits no longer */
-	size_t charged;           /* for the batch, as long as the writer has it */
-	bool ok;
-};
-
-static struct cn_hash node_hash(void *self, const struct cn_view *views, size_t n)
-{
-	return cn_vault_hash(self, CN_VAULT_HASH_NODE, views, n);
-}
 
 static void job_free(struct cn_records_job *job)
 {
 	cn_charge_release(&job->turn->worker->shared->charge, job->charged);
-	(void)cn_batch_free(job->batch);
+	(void)cn_batch_free(job->nodes.batch);
 	free(job);
 }
 
@@ -61,23 +53,8 @@ static void job_free(struct cn_records_job *job)
 static void job_run(uv_work_t *work)
 {
 	struct cn_records_job *job = work->data;
-	const struct cn_turn *t = job->turn;
-	struct cn_view body = t->req.body;
-	CN_AUTO(cn_arena) arena = {0};
-	struct cn_canon canon;
 
-	job->bad = cn_canon_request(&arena, body, t->owner, node_hash,
-	                            t->worker->shared->vault, &canon, NULL) != 0;
-	if (job->bad)
-		return;
-	job->body_hash = cn_hash_bytes(body);
-	job->batch = cn_batch_new();
-	cn_batch_node(job->batch, &canon.prefix);
-	job->prefix = canon.prefix.id;
-	for (size_t i = 0; i < canon.n; i++)
-		cn_batch_node(job->batch, &canon.nodes[i]);
-	if (canon.n)
-		job->last = canon.nodes[canon.n - 1].id;
+	job->bad = cn_nodes__make(&job->nodes) != 0;
 }
 
 /* ---- the batch ---- */
@@ -125,24 +102,24 @@ static void add_blocks(struct cn_turn *t, struct cn_turn_record *r)
 	cn_splice_blocks(t->splice, add_block, r);
 }
 
-/* The answer as one more message; false when nothing of it was given. */
-static bool add_answer(struct cn_turn *t, struct cn_batch *batch, struct cn_turn_record *r)
+/* The answer as one more message, if anything of it was given. */
+static void add_answer(struct cn_turn *t, struct cn_batch *batch)
 {
 	struct cn_records_job *job = t->job;
+	struct cn_canon canon = {&t->arena, t->owner, cn_nodes__hash,
+	                         t->worker->shared->vault};
 	CN_AUTO(cn_buf) message = {0};
 	struct cn_node node;
 
 	if (cn_splice_given(t->splice) == 0)
-		return false;
+		return;
 	cn_buf_add_str(&message, "{\"role\":\"assistant\",\"content\":");
 	cn_splice_content(t->splice, false, &message);
 	cn_buf_add_char(&message, '}');
-	if (cn_canon_message(&t->arena, cn_buf_view(&message), t->owner, &job->last,
-	                     node_hash, t->worker->shared->vault, &node, NULL))
-		return false;
+	if (cn_canon_message(&canon, cn_buf_view(&message), &job->nodes.last, &node, NULL))
+		return;
 	cn_batch_node(batch, &node);
-	r->answer_node = node.id;
-	return true;
+	job->answer = node.id;
 }
 
 static void add_skipped(struct cn_turn *t, struct cn_turn_record *r)
@@ -192,7 +169,7 @@ static struct cn_turn_record record_of(struct cn_turn *t)
 	    .policy = cn_view_str(t->policy->digest.hex),
 	    .route = t->plan.route ? t->plan.route->number : 0,
 	    .started_wall_ms = t->started_wall_ms,
-	    .took_ms = cn_clock_ms() - t->started_ms,
+	    .took_ms = t->job->over_ms - t->started_ms,
 	    .first_byte_ms = t->first_byte_ms,
 	    .status = error && t->head == CN_HEAD_NONE ? t->ending.status
 	              : t->end == CN_END_CANCELLED && t->head == CN_HEAD_NONE ? 0
@@ -204,71 +181,122 @@ static struct cn_turn_record record_of(struct cn_turn *t)
 		error ? (struct cn_view){NULL, 0} : cn_splice_stop_reason(t->splice),
 	    .usage = cn_splice_total(t->splice),
 	    .stream = t->req.stream,
-	    .body_hash = t->job->body_hash,
+	    .request_node = t->job->nodes.last,
+	    .prefix_node = t->job->nodes.prefix,
+	    .answer_node = t->job->answer,
+	    .body_hash =
+		cn_hash_bytes(cn_view((const char *)t->job->nodes.body.b, CN_DIGEST_BYTES)),
 	    .attempts = t->records,
 	    .n_attempts = t->n_tried,
 	};
 }
 
+/* ---- the writer ---- */
+
+static void make_nodes(struct cn_turn *t);
+
+/* The store has lost what was left out; false: the turn will not be in it either. */
+static bool make_again(struct cn_records_job *job)
+{
+	struct cn_charge *charge = &job->turn->worker->shared->charge;
+	size_t weight = cn_nodes__weight(job->nodes.req);
+
+	if (!cn_charge_take(charge, weight))
+		return false;
+	job->charged += weight;
+	job->nodes.all = true;
+	job->stage = CN_JOB_AWAITED;
+	make_nodes(job->turn);
+	return true;
+}
+
+/* The turn's end need not wait any longer. */
+static void tell(struct cn_records_job *job, bool ok)
+{
+	if (!job->awaited)
+		return;
+	job->awaited = false;
+	cn_turn__stored(job->turn, ok);
+}
+
+/* The turn may have been over before its job or its commit: what is left of it goes now. */
+static void let_go(struct cn_turn *t)
+{
+	if (t->handles == 0)
+		cn_turn__free(t);
+}
+
 static void on_letter(struct cn_letter *letter)
 {
-	struct cn_store_wait *wait =
-	    cn_container_of(&letter->link, struct cn_store_wait, letter.link);
-	struct cn_shared *sh = wait->worker->shared;
-	struct cn_turn *t = wait->turn;
-	bool ok = wait->ok;
+	struct cn_records_job *job =
+	    cn_container_of(&letter->link, struct cn_records_job, letter.link);
+	struct cn_turn *t = job->turn;
 
-	atomic_fetch_sub(&sh->unwritten, wait->charged);
-	cn_charge_release(&sh->charge, wait->charged);
-	wait->worker->waits--;
-	free(wait);
-	if (!t)
+	atomic_fetch_sub(&t->worker->shared->unwritten, job->unwritten);
+	t->worker->waits--;
+	t->handles--;
+	if (job->word == CN_STORE_INCOMPLETE && make_again(job))
 		return;
-	t->wait = NULL;
-	cn_turn__stored(t, ok);
+	if (job->word == CN_STORE_KEPT)
+		cn_nodes__stored(&job->nodes);
+	tell(job, job->word == CN_STORE_KEPT);
+	let_go(t);
 }
 
 /* The writer's thread. */
 static void on_committed(void *self, enum cn_store_word word)
 {
-	struct cn_store_wait *wait = self;
+	struct cn_records_job *job = self;
 
-	wait->ok = word == CN_STORE_KEPT;
-	cn_worker__post(wait->worker, &wait->letter);
+	job->word = word;
+	cn_worker__post(job->turn->worker, &job->letter);
 }
 
-/* The nodes are there and the turn is over: one batch for the writer. */
-static void submit(struct cn_turn *t)
+/* The nodes are there and the turn is over: one batch for the writer; false: no memory. */
+static bool submit(struct cn_turn *t)
 {
+	struct cn_shared *sh = t->worker->shared;
 	struct cn_records_job *job = t->job;
-	struct cn_batch *batch = job->batch;
-	struct cn_turn_record r = record_of(t);
-	struct cn_store_wait *wait = cn_zalloc(sizeof(*wait));
+	struct cn_batch *batch;
+	struct cn_turn_record r;
+	/* As a message, in its canonical form, and in the batch. */
+	size_t answer = 3 * cn_splice_held(t->splice);
 
-	job->batch = NULL; /* the writer's, in a moment */
-	r.prefix_node = job->prefix;
-	r.request_node = job->last;
+	if (!cn_charge_take(&sh->charge, answer))
+		return false;
+	job->charged += answer;
+	batch = cn_steal(&job->nodes.batch);
+	/* A turn without an answer is a record all the same. */
+	add_answer(t, batch);
+	r = record_of(t);
 	add_blocks(t, &r);
 	add_skipped(t, &r);
-	(void)add_answer(t, batch,
-	                 &r); /* a turn without an answer is a record all the same */
 	cn_turn__note_provenance(t, batch);
 	cn_batch_turn(batch, &r);
-	cn_list_init(&wait->letter.link);
-	wait->letter.read = on_letter;
-	wait->worker = t->worker;
-	wait->charged = job->charged;
-	job->charged = 0;
-	atomic_fetch_add(&t->worker->shared->unwritten, wait->charged);
-	if (t->state == CN_TURN_DRAINING) {
-		wait->turn = t;
-		t->wait = wait;
-	}
+	cn_list_init(&job->letter.link);
+	job->letter.read = on_letter;
+	job->stage = CN_JOB_GIVEN;
+	job->unwritten = cn_records__weight(t);
+	atomic_fetch_add(&sh->unwritten, job->unwritten);
+	t->handles++;
 	t->worker->waits++;
-	cn_store_submit(t->worker->shared->store, batch, on_committed, wait);
+	cn_store_submit(sh->store, batch, on_committed, job);
+	return true;
 }
 
 /* ---- the job ---- */
+
+/* What is known already takes no memory in the batch. */
+static void give_back(struct cn_records_job *job)
+{
+	size_t used = job->nodes.batch ? cn_batch_bytes(job->nodes.batch) : 0;
+
+	if (used >= job->charged)
+		return;
+	cn_charge_release(&job->turn->worker->shared->charge, job->charged - used);
+	atomic_fetch_sub(&job->turn->weight.bytes, job->charged - used);
+	job->charged = used;
+}
 
 static void job_after(uv_work_t *work, int status)
 {
@@ -277,39 +305,43 @@ static void job_after(uv_work_t *work, int status)
 	bool awaited = job->stage == CN_JOB_AWAITED;
 
 	(void)status; /* nothing cancels it */
-	job->stage = job->bad ? CN_JOB_FAILED : CN_JOB_READY;
 	t->handles--;
 	t->worker->waits--;
-	if (awaited && !job->bad)
-		submit(t);
-	else if (awaited && t->state == CN_TURN_DRAINING)
-		cn_turn__stored(t, false);
-	/* The turn was over before its job: what is left of it goes now. */
-	if (t->handles == 0)
-		cn_turn__free(t);
+	give_back(job);
+	job->stage = job->bad ? CN_JOB_FAILED : CN_JOB_READY;
+	if (awaited && (job->bad || !submit(t)))
+		tell(job, false);
+	let_go(t);
+}
+
+static void make_nodes(struct cn_turn *t)
+{
+	t->handles++;
+	/* Its turn may be over before it, and a commit follows from it all the same. */
+	t->worker->waits++;
+	cn_assert(uv_queue_work(&t->worker->loop, &t->job->work, job_run, job_after) == 0);
 }
 
 void cn_records__begin(struct cn_turn *t)
 {
 	struct cn_shared *sh = t->worker->shared;
+	size_t weight = cn_nodes__weight(&t->req);
 	struct cn_records_job *job;
 
 	/* A disk that does not keep up costs the history, not the turns (security.md 9). */
 	if (atomic_load(&sh->unwritten) > sh->charge.limit / CN_UNWRITTEN_SHARE)
 		return;
-	/* The canonical copy is about as large as the body. */
-	if (!sh->store || !t->policy->history || !cn_charge_take(&sh->charge, t->body.n))
+	if (!sh->store || !t->policy->history || !cn_charge_take(&sh->charge, weight))
 		return;
 	job = cn_zalloc(sizeof(*job));
 	job->turn = t;
-	job->charged = t->body.n;
+	job->charged = weight;
 	job->work.data = job;
 	job->stage = CN_JOB_RUNNING;
+	job->nodes = (struct cn_nodes){
+	    .vault = sh->vault, .known = sh->known, .req = &t->req, .owner = t->owner};
 	t->job = job;
-	t->handles++;
-	/* Its turn may be over before it, and a commit follows from it all the same. */
-	t->worker->waits++;
-	cn_assert(uv_queue_work(&t->worker->loop, &job->work, job_run, job_after) == 0);
+	make_nodes(t);
 }
 
 bool cn_records__finish(struct cn_turn *t)
@@ -319,14 +351,16 @@ bool cn_records__finish(struct cn_turn *t)
 		cn_turn__note_provenance(t, NULL);
 		return false;
 	}
+	t->job->over_ms = cn_clock_ms();
+	t->job->awaited = t->state == CN_TURN_DRAINING;
 	switch (t->job->stage) {
 	case CN_JOB_RUNNING:
 		t->job->stage = CN_JOB_AWAITED;
 		return true;
 	case CN_JOB_READY:
-		submit(t);
-		return true;
+		return submit(t);
 	case CN_JOB_AWAITED:
+	case CN_JOB_GIVEN:
 		cn_never("finished twice");
 	case CN_JOB_FAILED:
 		return false;
@@ -336,9 +370,8 @@ bool cn_records__finish(struct cn_turn *t)
 
 void cn_records__forget(struct cn_turn *t)
 {
-	if (t->wait)
-		t->wait->turn = NULL;
-	t->wait = NULL;
+	if (t->job)
+		t->job->awaited = false;
 }
 
 size_t cn_records__weight(const struct cn_turn *t)

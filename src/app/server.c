@@ -410,6 +410,7 @@ static int start(struct cn_server *s, struct cn_error *reterr)
 		return bad;
 	sh->health = cn_health_new();
 	sh->provenance = cn_provenance__new();
+	sh->known = cn_known__new(sh->vault);
 	sh->access = cn_access__new(sh->vault, sh->store);
 	load_usage(s);
 	bad = cn_access__load(sh->access, reterr);
@@ -441,6 +442,7 @@ static void release(struct cn_server *s)
 	sh->access = cn_access__free(sh->access);
 	sh->usages = cn_usage__free(sh->usages);
 	sh->provenance = cn_provenance__free(sh->provenance);
+	sh->known = cn_known__free(sh->known);
 	sh->health = sh->health ? cn_health_free(sh->health) : NULL;
 	sh->store = sh->store ? cn_store_close(sh->store) : NULL;
 	sh->policy = cn_policy_unref(sh->policy);

@@ -118,7 +118,6 @@ struct cn_turn {
 	enum cn_turn_end end;       /* from DRAINING on */
 	struct cn_ending ending;    /* END_ERROR: what the client is told; in arena */
 	struct cn_records_job *job; /* owned; NULL: nothing is being recorded */
-	struct cn_store_wait *wait; /* borrowed: the commit awaited in DRAINING, or NULL */
 	bool stored; /* DRAINING: the store's word came, or is not waited for any more */
 
 	uint64_t started_ms, started_wall_ms; /* monotonic; Unix time */

@@ -65,6 +65,16 @@ uint64_t cn_hash_table(struct cn_view v)
 	return hash;
 }
 
+struct cn_digest cn_hash_digest(const unsigned char key[CN_DIGEST_KEY], struct cn_view v)
+{
+	struct cn_digest digest;
+	_Static_assert(CN_DIGEST_BYTES == crypto_shorthash_siphashx24_BYTES &&
+	                   CN_DIGEST_KEY == crypto_shorthash_siphashx24_KEYBYTES,
+	               "SipHash's own sizes");
+	crypto_shorthash_siphashx24(digest.b, bytes(v), v.n, key);
+	return digest;
+}
+
 void cn_wipe(void *p, size_t n)
 {
 	if (n)

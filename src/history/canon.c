@@ -145,95 +145,18 @@ static void add_value(struct cn_canon_out *o, yyjson_val *v, enum cn_canon_place
 
 /* ---- addresses ---- */
 
-/* The caller's arguments, together: who hashes what for whom. */
-struct cn_canon_call {
-	struct cn_arena *a;
-	struct cn_view owner;
-	cn_keyed_hash_fn hash;
-	void *self;
-};
-
-static void address(const struct cn_canon_call *c, const struct cn_buf *canonical,
+static void address(const struct cn_canon *c, const struct cn_buf *canonical,
                     const struct cn_hash *parent, struct cn_node *ret)
 {
 	struct cn_view views[3];
 
 	ret->parent = *parent;
-	ret->canonical = cn_arena_view(c->a, cn_buf_view(canonical));
+	ret->canonical = cn_arena_view(c->arena, cn_buf_view(canonical));
 	views[0] = c->owner;
 	views[1] = cn_view((const char *)parent->b, CN_HASH_BYTES);
 	views[2] = ret->canonical;
 	ret->id = c->hash(c->self, views, 3);
 }
-
-static int make_message(const struct cn_canon_call *c, yyjson_val *v,
-                        const struct cn_hash *parent, struct cn_canon_out *o,
-                        struct cn_node *ret, struct cn_error *reterr)
-{
-	if (!yyjson_is_obj(v))
-		return cn_fail(reterr, CN_E_INVALID, "messages: an element is no object");
-	cn_buf_clear(&o->b);
-	add_object(o, v, CN_CANON_OURS, "content", 1);
-	if (o->too_deep)
-		return cn_fail(reterr, CN_E_LIMIT, "messages: nested too deeply");
-	address(c, &o->b, parent, ret);
-	return 0;
-}
-
-/* {"system":…,"tools":…} with what there is of them. */
-static int make_prefix(const struct cn_canon_call *c, yyjson_val *root,
-                       struct cn_canon_out *o, struct cn_node *ret, struct cn_error *reterr)
-{
-	yyjson_val *system = yyjson_obj_get(root, "system");
-	yyjson_val *tools = yyjson_obj_get(root, "tools");
-
-	cn_buf_clear(&o->b);
-	cn_buf_add_char(&o->b, '{');
-	if (system) {
-		cn_json_add_key(&o->b, "system");
-		add_content(o, system, 1);
-	}
-	if (tools) {
-		cn_json_add_key(&o->b, "tools");
-		add_value(o, tools, CN_CANON_OURS, 1);
-	}
-	cn_buf_add_char(&o->b, '}');
-	if (o->too_deep)
-		return cn_fail(reterr, CN_E_LIMIT, "tools: nested too deeply");
-	address(c, &o->b, &(struct cn_hash){{0}}, ret);
-	return 0;
-}
-
-static int make_request(const struct cn_canon_call *c, yyjson_val *root,
-                        struct cn_canon_out *o, struct cn_canon *ret,
-                        struct cn_error *reterr)
-{
-	yyjson_val *messages = yyjson_obj_get(root, "messages"), *v;
-	struct cn_canon made = {0};
-	struct cn_hash parent = {{0}};
-	yyjson_arr_iter it;
-	int err;
-
-	if (!yyjson_is_arr(messages))
-		return cn_fail(reterr, CN_E_INVALID, "messages: not an array");
-	if ((err = make_prefix(c, root, o, &made.prefix, reterr)))
-		return err;
-	made.nodes =
-	    cn_arena_zalloc(c->a, (yyjson_arr_size(messages) + 1) * sizeof(struct cn_node));
-	it = yyjson_arr_iter_with(messages);
-	while ((v = yyjson_arr_iter_next(&it))) {
-		struct cn_node *node = &made.nodes[made.n];
-
-		if ((err = make_message(c, v, &parent, o, node, reterr)))
-			return err;
-		parent = node->id;
-		made.n++;
-	}
-	*ret = made;
-	return 0;
-}
-
-/* ---- what others call ---- */
 
 /* Numbers are kept as text, so that none loses a digit. */
 static yyjson_doc *parse(struct cn_view text)
@@ -241,41 +164,54 @@ static yyjson_doc *parse(struct cn_view text)
 	return yyjson_read(text.p, text.n, YYJSON_READ_NUMBER_AS_RAW);
 }
 
-/* NOLINTNEXTLINE(readability-function-size): who, what and the way to hash it */
-int cn_canon_request(struct cn_arena *a, struct cn_view body, struct cn_view owner,
-                     cn_keyed_hash_fn hash, void *self, struct cn_canon *ret,
+int cn_canon_message(const struct cn_canon *c, struct cn_view message,
+                     const struct cn_hash *parent, struct cn_node *ret,
                      struct cn_error *reterr)
 {
-	struct cn_canon_call call = {a, owner, hash, self};
 	struct cn_canon_out o = {0};
-	yyjson_doc *doc = parse(body);
-	int err;
+	yyjson_doc *doc = parse(message);
+	yyjson_val *v = yyjson_doc_get_root(doc);
+	int err = 0;
 
-	if (doc)
-		err = make_request(&call, yyjson_doc_get_root(doc), &o, ret, reterr);
+	if (yyjson_is_obj(v))
+		add_object(&o, v, CN_CANON_OURS, "content", 1);
 	else
-		err = cn_fail(reterr, CN_E_INVALID, "the request is no JSON");
+		err = cn_fail(reterr, CN_E_INVALID, "messages: an element is no object");
+	if (o.too_deep)
+		err = cn_fail(reterr, CN_E_LIMIT, "messages: nested too deeply");
+	if (!err)
+		address(c, &o.b, parent, ret);
 	yyjson_doc_free(doc);
 	cn_buf_done(&o.b);
 	return err;
 }
 
-/* NOLINTNEXTLINE(readability-function-size): the same */
-int cn_canon_message(struct cn_arena *a, struct cn_view message, struct cn_view owner,
-                     const struct cn_hash *parent, cn_keyed_hash_fn hash, void *self,
-                     struct cn_node *ret, struct cn_error *reterr)
+int cn_canon_prefix(const struct cn_canon *c, struct cn_view system, struct cn_view tools,
+                    struct cn_node *ret, struct cn_error *reterr)
 {
-	struct cn_canon_call call = {a, owner, hash, self};
 	struct cn_canon_out o = {0};
-	yyjson_doc *doc = parse(message);
-	int err;
+	yyjson_doc *system_doc = system.n ? parse(system) : NULL;
+	yyjson_doc *tools_doc = tools.n ? parse(tools) : NULL;
+	int err = 0;
 
-	if (doc)
-		err =
-		    make_message(&call, yyjson_doc_get_root(doc), parent, &o, ret, reterr);
+	cn_buf_add_char(&o.b, '{');
+	if (system_doc) {
+		cn_json_add_key(&o.b, "system");
+		add_content(&o, yyjson_doc_get_root(system_doc), 1);
+	}
+	if (tools_doc) {
+		cn_json_add_key(&o.b, "tools");
+		add_value(&o, yyjson_doc_get_root(tools_doc), CN_CANON_OURS, 1);
+	}
+	cn_buf_add_char(&o.b, '}');
+	if ((system.n && !system_doc) || (tools.n && !tools_doc))
+		err = cn_fail(reterr, CN_E_INVALID, "system or tools: no JSON");
+	else if (o.too_deep)
+		err = cn_fail(reterr, CN_E_LIMIT, "tools: nested too deeply");
 	else
-		err = cn_fail(reterr, CN_E_INVALID, "the message is no JSON");
-	yyjson_doc_free(doc);
+		address(c, &o.b, &(struct cn_hash){{0}}, ret);
+	yyjson_doc_free(system_doc);
+	yyjson_doc_free(tools_doc);
 	cn_buf_done(&o.b);
 	return err;
 }

@@ -7,8 +7,6 @@
 
 #include "continuo/counters.h"
 
-#define CN_NODES_NEW 4 /* of a turn, usually: prefix, question, results, answer */
-
 struct cn_batch *cn_batch_new(void)
 {
 	struct cn_batch *b = cn_zalloc(sizeof(*b));
@@ -58,9 +56,13 @@ void cn_batch_node(struct cn_batch *b, const struct cn_node *node)
 	n->plain = cn_view(p, CN_HASH_BYTES + node->canonical.n);
 	*b->nodes_end = n;
 	b->nodes_end = &n->next;
-	/* A turn brings its whole conversation, of which the end is new. */
-	if (b->n_nodes++ < CN_NODES_NEW)
-		b->records++;
+	b->n_nodes++;
+	b->records++;
+}
+
+size_t cn_batch_bytes(const struct cn_batch *b)
+{
+	return b->arena.used;
 }
 
 void cn_batch_expect(struct cn_batch *b, const struct cn_hash *id)

@@ -288,7 +288,7 @@ struct cn_batch {
 	struct cn_batch_turn *turns, **turns_end;
 	struct cn_batch_provenance *provenance, **provenance_end;
 	size_t n_nodes;
-	size_t records;     /* about what it adds: most nodes are usually there already */
+	size_t records;     /* what it adds at most: nodes may be there already */
 	uint64_t queued_ms; /* monotonic */
 	bool dropped;       /* emptied: the queue was full */
 	bool incomplete;    /* not written: an expected node is missing; the writer's */

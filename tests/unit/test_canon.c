@@ -19,15 +19,40 @@ static struct cn_hash plain_hash(void *self, const struct cn_view *views, size_t
 	return cn_hash_views(views, n);
 }
 
-static struct cn_canon canon(struct cn_arena *a, const char *body, const char *owner)
+/* Of a message without anything before it. */
+static int canon_one(struct cn_arena *a, struct cn_view message, struct cn_node *ret)
 {
-	struct cn_canon c = {0};
-	struct cn_error e = {0};
+	struct cn_canon c = {a, CN_VIEW("o"), plain_hash, NULL};
 
-	if (cn_canon_request(a, cn_view_str(body), cn_view_str(owner), plain_hash, NULL, &c,
-	                     &e))
-		fail_msg("%s: %s", body, e.message);
-	return c;
+	return cn_canon_message(&c, message, &(struct cn_hash){{0}}, ret, NULL);
+}
+
+struct nodes {
+	struct cn_node prefix, nodes[32];
+	size_t n;
+};
+
+/* A whole request. */
+static struct nodes canon(struct cn_arena *a, const char *body, const char *owner)
+{
+	struct cn_canon c = {a, cn_view_str(owner), plain_hash, NULL};
+	struct cn_json root = cn_json_root(cn_view_str(body));
+	struct cn_json_iter it = cn_json_iter(cn_json_get(root, "messages"));
+	struct nodes made = {.n = 0};
+	struct cn_hash parent = {{0}};
+
+	assert_int_equal(0, cn_canon_prefix(&c, cn_json_get(root, "system").raw,
+	                                    cn_json_get(root, "tools").raw, &made.prefix,
+	                                    NULL));
+	for (; cn_json_next(&it); made.n++) {
+		struct cn_node *node = &made.nodes[made.n];
+
+		assert_in_range(made.n, 0, 31);
+		assert_int_equal(0,
+		                 cn_canon_message(&c, it.value.raw, &parent, node, NULL));
+		parent = node->id;
+	}
+	return made;
 }
 
 static void assert_view(const char *want, struct cn_view got)
@@ -77,9 +102,7 @@ static void messages_have_one_form(void **state)
 		CN_AUTO(cn_arena) a = {0};
 		struct cn_node node;
 
-		assert_int_equal(0, cn_canon_message(&a, cn_view_str(cases[i].message),
-		                                     CN_VIEW("o"), &(struct cn_hash){{0}},
-		                                     plain_hash, NULL, &node, NULL));
+		assert_int_equal(0, canon_one(&a, cn_view_str(cases[i].message), &node));
 		assert_view(cases[i].want, node.canonical);
 	}
 }
@@ -97,9 +120,7 @@ static void many_members_are_ordered_too(void **state)
 	for (unsigned i = 0; i < 500; i++)
 		cn_buf_printf(&b, "%s\"k%03u\":%u", i ? "," : "", i * 7919 % 500, i);
 	cn_buf_add_char(&b, '}');
-	assert_int_equal(0, cn_canon_message(&a, cn_buf_view(&b), CN_VIEW("o"),
-	                                     &(struct cn_hash){{0}}, plain_hash, NULL,
-	                                     &node, NULL));
+	assert_int_equal(0, canon_one(&a, cn_buf_view(&b), &node));
 	for (struct cn_json_iter it = cn_json_iter(cn_json_root(node.canonical));
 	     cn_json_next(&it); n++) {
 		assert_true(!last.p || memcmp(last.p, it.key.p, 4) < 0);
@@ -143,12 +164,12 @@ static void add_request(struct cn_buf *b, unsigned messages)
 static void each_request_extends_the_one_before(void **state)
 {
 	CN_AUTO(cn_arena) a = {0};
-	struct cn_canon before = {0};
+	struct nodes before = {.n = 0};
 
 	(void)state;
 	for (unsigned n = 1; n < 30; n += 2) {
 		CN_AUTO(cn_buf) body = {0};
-		struct cn_canon now;
+		struct nodes now;
 
 		add_request(&body, n);
 		now = canon(&a, cn_buf_cstr(&body), "anna");
@@ -170,59 +191,49 @@ static void each_request_extends_the_one_before(void **state)
 static void an_address_is_of_owner_parent_and_content(void **state)
 {
 	CN_AUTO(cn_arena) a = {0};
-	struct cn_canon one = canon(&a, "{\"messages\":[{\"a\":1},{\"a\":1}]}", "anna");
-	struct cn_canon other = canon(&a, "{\"messages\":[{\"a\":1}]}", "bert");
+	struct nodes one = canon(&a, "{\"messages\":[{\"a\":1},{\"a\":1}]}", "anna");
+	struct nodes other = canon(&a, "{\"messages\":[{\"a\":1}]}", "bert");
+	struct cn_canon anna = {&a, CN_VIEW("anna"), plain_hash, NULL};
 	struct cn_node answer;
 
 	(void)state;
 	assert_false(cn_hash_eq(&one.nodes[0].id, &one.nodes[1].id)); /* parent */
 	assert_false(cn_hash_eq(&one.nodes[0].id, &other.nodes[0].id));
 	/* An answer is addressed as the client will send it back. */
-	assert_int_equal(0, cn_canon_message(&a, CN_VIEW("{\"a\":1}"), CN_VIEW("anna"),
-	                                     &one.nodes[0].id, plain_hash, NULL, &answer,
-	                                     NULL));
+	assert_int_equal(0, cn_canon_message(&anna, CN_VIEW("{\"a\":1}"), &one.nodes[0].id,
+	                                     &answer, NULL));
 	assert_true(cn_hash_eq(&answer.id, &one.nodes[1].id));
 	assert_view("{}", one.prefix.canonical);
 	assert_view("{\"system\":[{\"text\":\"s\",\"type\":\"text\"}]}",
 	            canon(&a, "{\"system\":\"s\",\"messages\":[]}", "x").prefix.canonical);
 }
 
-static void what_is_no_request_is_refused(void **state)
+static void what_is_no_message_is_refused(void **state)
 {
-	static const char *const cases[] = {"",
-	                                    "[]",
-	                                    "{}",
-	                                    "{\"messages\":{}}",
-	                                    "{\"messages\":[1]}",
-	                                    "{\"messages\":[[]]}",
-	                                    "nul"};
+	static const char *const cases[] = {"", "[]", "1", "\"a\"", "nul", "{"};
+	CN_AUTO(cn_arena) a = {0};
+	CN_AUTO(cn_buf) deep = {0};
+	struct cn_canon c = {&a, CN_VIEW("o"), plain_hash, NULL};
+	struct cn_view none = {NULL, 0};
+	struct cn_node node;
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		CN_AUTO(cn_arena) a = {0};
-		struct cn_canon c;
-		int err = cn_canon_request(&a, cn_view_str(cases[i]), CN_VIEW("o"),
-		                           plain_hash, NULL, &c, NULL);
-
-		if (err != CN_E_INVALID)
-			fail_msg("%s: want %d, got %d", cases[i], CN_E_INVALID, err);
-	}
-	{
-		CN_AUTO(cn_arena) a = {0};
-		CN_AUTO(cn_buf) deep = {0};
-		struct cn_node node;
-
-		cn_buf_add_str(&deep, "{\"a\":");
-		for (unsigned i = 0; i < 5000; i++)
-			cn_buf_add_char(&deep, '[');
-		for (unsigned i = 0; i < 5000; i++)
-			cn_buf_add_char(&deep, ']');
-		cn_buf_add_char(&deep, '}');
-		assert_int_equal(CN_E_LIMIT,
-		                 cn_canon_message(&a, cn_buf_view(&deep), CN_VIEW("o"),
-		                                  &(struct cn_hash){{0}}, plain_hash, NULL,
-		                                  &node, NULL));
-	}
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		if (canon_one(&a, cn_view_str(cases[i]), &node) != CN_E_INVALID)
+			fail_msg("%s: not refused", cases[i]);
+	assert_int_equal(CN_E_INVALID,
+	                 cn_canon_prefix(&c, CN_VIEW("nul"), none, &node, NULL));
+	assert_int_equal(CN_E_INVALID,
+	                 cn_canon_prefix(&c, none, CN_VIEW("["), &node, NULL));
+	cn_buf_add_str(&deep, "{\"a\":");
+	for (unsigned i = 0; i < 5000; i++)
+		cn_buf_add_char(&deep, '[');
+	for (unsigned i = 0; i < 5000; i++)
+		cn_buf_add_char(&deep, ']');
+	cn_buf_add_char(&deep, '}');
+	assert_int_equal(CN_E_LIMIT, canon_one(&a, cn_buf_view(&deep), &node));
+	assert_int_equal(CN_E_LIMIT,
+	                 cn_canon_prefix(&c, none, cn_buf_view(&deep), &node, NULL));
 }
 
 int main(void)
@@ -232,7 +243,7 @@ int main(void)
 	    cmocka_unit_test(many_members_are_ordered_too),
 	    cmocka_unit_test(each_request_extends_the_one_before),
 	    cmocka_unit_test(an_address_is_of_owner_parent_and_content),
-	    cmocka_unit_test(what_is_no_request_is_refused),
+	    cmocka_unit_test(what_is_no_message_is_refused),
 	};
 
 	cn_hash_setup();

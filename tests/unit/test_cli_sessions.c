@@ -41,14 +41,14 @@ static struct cn_node say(struct cn_arena *a, struct cn_vault *v,
                           const struct cn_hash *parent, const char *role, const char *text)
 {
 	CN_AUTO(cn_buf) b = {0};
+	struct cn_canon canon = {a, CN_VIEW("anna"), hash, v};
 	struct cn_node node;
 
 	cn_buf_add_char(&b, '{');
 	cn_json_add_text(&b, "role", cn_view_str(role));
 	cn_json_add_text(&b, "content", cn_view_str(text));
 	cn_buf_add_char(&b, '}');
-	assert_int_equal(0, cn_canon_message(a, cn_buf_view(&b), CN_VIEW("anna"), parent,
-	                                     hash, v, &node, NULL));
+	assert_int_equal(0, cn_canon_message(&canon, cn_buf_view(&b), parent, &node, NULL));
 	return node;
 }
 

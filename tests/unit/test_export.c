@@ -32,9 +32,10 @@ static struct cn_hash plain_hash(void *self, const struct cn_view *views, size_t
 static struct cn_hash keep(struct shelf *s, struct cn_hash parent, const char *message)
 {
 	struct cn_node *node = &s->nodes[s->n++];
+	struct cn_canon canon = {&s->a, CN_VIEW("anna"), plain_hash, NULL};
 
-	assert_int_equal(0, cn_canon_message(&s->a, cn_view_str(message), CN_VIEW("anna"),
-	                                     &parent, plain_hash, NULL, node, NULL));
+	assert_int_equal(
+	    0, cn_canon_message(&canon, cn_view_str(message), &parent, node, NULL));
 	return node->id;
 }
 
