@@ -240,4 +240,26 @@ def d0007_chat_backends(home):
     p.stop()
 
 
+@scene
+def d0008_what_is_not_sent_is_not_missed(home):
+    """A system prompt that the policy replaces, and thinking of before, are no part of what a backend has to count."""
+    p = Provider(home, a='always ' + recorded(home, 'short', start=counts(700), end=counts(700)))
+    with open(os.path.join(home, 'short.md'), 'w', encoding='utf-8') as f:
+        f.write('You are terse.')
+    thought = [{'role': 'user', 'content': 'hi'},
+               {'role': 'assistant', 'content': [{'type': 'thinking', 'thinking': LONG, 'signature': 'c2ln'}, {'type': 'text', 'text': 'ho'}]},
+               {'role': 'user', 'content': 'go on'}]
+    r = Edited(home, p.ports, {'id: id-a': 'id: id-a, prompt: {replace: short.md}', 'first_byte_timeout: 500ms': 'first_byte_timeout: 20s'})
+    t = r.token(name='t')
+    same(post(r.port, t, asked('hi', system=LONG)).status, 200, 'a system prompt that is replaced')
+    same(post(r.port, t, request_body(tools=None, messages=thought)).status, 200, 'thinking of before')
+    same(warnings(r), [], 'nothing to tell')
+    r.stop()
+    r = Edited(home, p.ports, {'first_byte_timeout: 500ms': 'first_byte_timeout: 20s'})
+    same(post(r.port, t, asked('hi', system=LONG)).status, 200, 'a system prompt that is sent')
+    same(warnings(r), [('a/m-a', 'prompt_cut', 1)], 'warnings')
+    r.stop()
+    p.stop()
+
+
 sys.exit(harness.main())

@@ -60,7 +60,7 @@ def d0201_large_pieces_become_small_ones(home):
     text, calls, stop = a.checked()
     same((text == WORDS + ' ' + WORDS, [c[1] for c in calls], stop), (True, ['Write'], 'tool_use'), 'the answer')
     same(''.join(pieces(a, 'thinking')), WORDS, 'the thinking')
-    assert len(pieces(a)) > 2 and len(pieces(a, 'thinking')) > 1, [len(pieces(a)), len(pieces(a, 'thinking'))]
+    assert len(pieces(a, 'thinking')) > 1, len(pieces(a, 'thinking'))  # the first words go at once, whatever the machine does then
     told = pieces(a)
     assert all(one.endswith(' ') or two.startswith(' ') for one, two in zip(told, told[1:])), [one[-9:] for one in told]
     same(len(pieces(post(r.port, r.token(name='o', chain='other')))), 2, 'pieces of a model without it')
@@ -81,7 +81,7 @@ def d0202_the_next_model_goes_on_behind_it(home):
     a = post(r.port, r.token(name='t'))
     text, _, stop = a.checked()
     same((text, stop), (WORDS + ' and the rest.', 'end_turn'), 'the answer')
-    assert len(pieces(a)) > 2, len(pieces(a))
+    assert len(pieces(a)) > 1, len(pieces(a))
     at = a.body.index(b': x-model-used b/m-b')
     assert a.body.index('w\u00f6rd899'.encode()) < at < a.body.index(b'and the rest'), a.body[at - 300:at + 300]
     r.stop()
