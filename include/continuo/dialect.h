@@ -46,6 +46,8 @@ enum cn_wire {
 	X(NO_CACHE_CONTROL, "no_cache_control", "refuses cache_control")                   \
 	X(NO_ADAPTIVE_THINKING, "no_adaptive_thinking",                                    \
 	  "knows thinking only as enabled or disabled")                                    \
+	X(NO_THINKING_BUDGET, "no_thinking_budget",                                        \
+	  "knows thinking only as adaptive or disabled")                                   \
 	X(NO_EFFORT, "no_effort", "refuses output_config.effort")                          \
 	/* of Chat Completions requests: where the address has its version */              \
 	X(NO_V1, "no_v1", "the address has no /v1")                                        \

@@ -235,9 +235,11 @@ static struct cn_slices encode(struct cn_turn *t, bool stream)
 	t->asked_tokens = limit;
 	if (cn_splice_continuing(t->splice))
 		cn_turn__edit_resume(t, &edit);
-	/* A prefill is the answer's own text: nothing can be thought before it any more. */
-	edit.drop = cn_try__dropped(&t->arena, m, !prefill && thinking_fits(t, limit),
-	                            refused, &edit.n_drop);
+	/* A prefill is the answer's own text: nothing can be thought before it any more.
+	 * And where a call of this turn has lost its thinking no more of it is taken. */
+	edit.drop = cn_try__dropped(
+	    &t->arena, m, !prefill && !whose.no_thinking && thinking_fits(t, limit),
+	    refused, &edit.n_drop);
 	return cn_dialect_of(m->backend->wire)->encode(to, &t->req, &edit);
 }
 

@@ -176,10 +176,9 @@ static uint64_t budget_of(struct cn_view effort)
 	return cn_view_is(effort, "xhigh") || cn_view_is(effort, "max") ? 32768 : 16384;
 }
 
-/* Adaptive is thinking without a budget; between tools it is hardly any. */
-static void set_thinking(struct cn_anthropic__body *b)
+/* A budget for thinking that has none; 0: there is no room for both it and an answer. */
+static uint64_t adaptive_budget(struct cn_anthropic__body *b)
 {
-	struct cn_json type = cn_json_get(member(b, "thinking"), "type");
 	uint64_t limit = b->edit->max_tokens ? b->edit->max_tokens : b->r->max_tokens;
 	struct cn_view effort = b->edit->effort;
 	uint64_t budget;
@@ -188,18 +187,37 @@ static void set_thinking(struct cn_anthropic__body *b)
 		effort = cn_json_text(b->arena,
 		                      cn_json_get(member(b, "output_config"), "effort"));
 	budget = budget_of(effort);
-	/* There must be room for an answer behind it. */
 	if ((b->edit->max_tokens || b->r->has_max_tokens) && budget > limit / 2)
 		budget = limit / 2;
-	if (cn_json_is(type, "between_tools") ||
-	    (cn_json_is(type, "adaptive") && budget < CN_BUDGET_MIN))
+	return budget < CN_BUDGET_MIN ? 0 : budget;
+}
+
+/* Thinking between tools alone is hardly any. */
+static void set_thinking(struct cn_anthropic__body *b)
+{
+	struct cn_json type = cn_json_get(member(b, "thinking"), "type");
+	bool off = cn_json_is(type, "disabled");
+	uint64_t budget = 0;
+
+	if (cn_anthropic__has(b, CN_QUIRK_NO_ADAPTIVE_THINKING)) {
+		if (cn_json_is(type, "adaptive"))
+			budget = adaptive_budget(b);
+		if (budget)
+			cn_anthropic__set(
+			    b, "thinking",
+			    cn_view_str(cn_arena_printf(
+				b->arena, "{\"type\":\"enabled\",\"budget_tokens\":%llu}",
+				(unsigned long long)budget)));
+		else if (cn_json_is(type, "adaptive") || cn_json_is(type, "between_tools"))
+			off = true;
+	}
+	if (cn_json_is(type, "enabled") &&
+	    cn_anthropic__has(b, CN_QUIRK_NO_THINKING_BUDGET))
+		cn_anthropic__set(b, "thinking", CN_VIEW("{\"type\":\"adaptive\"}"));
+	if (off && cn_anthropic__has(b, CN_QUIRK_ALWAYS_THINKS))
+		cn_anthropic__lose(b, "thinking");
+	else if (off && !cn_json_is(type, "disabled"))
 		cn_anthropic__set(b, "thinking", CN_VIEW("{\"type\":\"disabled\"}"));
-	else if (cn_json_is(type, "adaptive"))
-		cn_anthropic__set(
-		    b, "thinking",
-		    cn_view_str(cn_arena_printf(
-			b->arena, "{\"type\":\"enabled\",\"budget_tokens\":%llu}",
-			(unsigned long long)budget)));
 }
 
 /* ---- ids of calls ---- */
@@ -247,8 +265,7 @@ struct cn_slices cn_anthropic_encode_request(struct cn_arena *a, const struct cn
 		cn_anthropic__set(&b, "model", json_string(a, edit->model));
 	if (edit->max_tokens)
 		set_number(&b, "max_tokens", edit->max_tokens);
-	if (cn_anthropic__has(&b, CN_QUIRK_NO_ADAPTIVE_THINKING))
-		set_thinking(&b);
+	set_thinking(&b);
 	if (cn_anthropic__has(&b, CN_QUIRK_NO_EFFORT))
 		lose_effort(&b);
 	else if (edit->effort.n)

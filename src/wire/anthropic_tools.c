@@ -76,7 +76,8 @@ static bool may_think(const struct cn_anthropic__body *b)
 {
 	const struct cn_member *m = cn_request_member(b->r, "thinking");
 
-	return !m || !cn_json_is(cn_json_get(m->value, "type"), "disabled");
+	return !m || cn_anthropic__has(b, CN_QUIRK_ALWAYS_THINKS) ||
+	       !cn_json_is(cn_json_get(m->value, "type"), "disabled");
 }
 
 static void edit_choice(struct cn_anthropic__body *b)

@@ -444,6 +444,17 @@ static void thinking_has_a_budget(void **state)
 	    {{.quirks = Q(NO_ADAPTIVE_THINKING)},
 	     "'thinking':{'type':'enabled','budget_tokens':7}," HELLO,
 	     NULL},
+	    {{.quirks = Q(NO_THINKING_BUDGET)},
+	     "'thinking':{'type':'enabled','budget_tokens':2000}," HELLO,
+	     "'thinking':{'type':'adaptive'}," HELLO},
+	    {{.quirks = Q(NO_THINKING_BUDGET)},
+	     "'thinking':{'type':'adaptive','display':'omitted'}," HELLO,
+	     NULL},
+	    {{.quirks = Q(ALWAYS_THINKS)}, "'thinking':{'type':'disabled'}," HELLO, HELLO},
+	    {{.quirks = Q(ALWAYS_THINKS) | Q(NO_ADAPTIVE_THINKING)},
+	     "'thinking':{'type':'adaptive'},'max_tokens':9," HELLO,
+	     "'max_tokens':9," HELLO},
+	    {{.quirks = 0}, "'thinking':{'type':'disabled'}," HELLO, NULL},
 	};
 
 	(void)state;
