@@ -25,7 +25,7 @@ static const struct {
     {"<|open|>think<|sep|>", "<|close|>think<|sep|>"},
 };
 enum {
-	N_TAGS = sizeof(tags) / sizeof(tags[0])
+	CN_N_TAGS = sizeof(tags) / sizeof(tags[0])
 };
 
 /* ---- life ---- */
@@ -343,7 +343,7 @@ static bool opens(struct cn_composer *c, struct cn_view *rest, bool *maybe)
 	*maybe = text.n == 0 && blanks < CN_BLANKS_MAX;
 	if (blanks >= CN_BLANKS_MAX)
 		return false;
-	for (size_t i = 0; i < N_TAGS; i++) {
+	for (size_t i = 0; i < CN_N_TAGS; i++) {
 		struct cn_view tag = cn_view_str(tags[i].open);
 
 		*maybe |= text.n < tag.n && cn_view_starts(tag, text);
@@ -398,7 +398,7 @@ static bool step_perhaps(struct cn_composer *c, struct cn_view text)
 {
 	size_t from = c->perhaps > 32 ? c->perhaps - 32 : 0, first = SIZE_MAX;
 
-	for (size_t i = 0; i < N_TAGS; i++) {
+	for (size_t i = 0; i < CN_N_TAGS; i++) {
 		struct cn_view tag = cn_view_str(tags[i].close);
 		size_t at = cn_view_find(cn_view_cut(text, CN_PERHAPS_MAX), tag, from);
 

@@ -313,7 +313,23 @@ static int read_choice(struct cn_chat *c, struct cn_arena *a,
 	return 0;
 }
 
-/* Choices but the first are not ours; an index may be missing. */
+/*
+ * Others answer a question that was not asked.  But some servers put the calls apart from
+ * the text: a choice of nothing but calls belongs to the answer.
+ */
+static int read_beside(struct cn_chat *c, struct cn_arena *a,
+                       const struct cn_chat_choice *choice, bool whole,
+                       struct cn_error *reterr)
+{
+	struct cn_chat_delta delta =
+	    cn_chat__delta(whole ? choice->message : choice->delta);
+
+	if (has_text(delta.content) || delta.tool_calls.kind != CN_JSON_ARRAY)
+		return 0;
+	return cn_compose__calls(&c->out, a, delta.tool_calls, whole, reterr);
+}
+
+/* The first choice is ours; an index may be missing. */
 static int read_choices(struct cn_chat *c, struct cn_arena *a,
                         const struct cn_chat_chunk *chunk, bool whole,
                         struct cn_error *reterr)
@@ -322,16 +338,17 @@ static int read_choices(struct cn_chat *c, struct cn_arena *a,
 		return 0;
 	for (struct cn_json_iter it = cn_json_iter(chunk->choices); cn_json_next(&it);) {
 		struct cn_chat_choice choice = cn_chat__choice(it.value);
-		uint64_t index;
+		uint64_t index = 0;
 		int err;
 
-		if (it.value.kind != CN_JSON_OBJECT ||
-		    (cn_json_u64(choice.index, &index) && index != 0))
+		if (it.value.kind != CN_JSON_OBJECT)
 			continue;
+		(void)cn_json_u64(choice.index, &index);
 		tell_start(c, a, chunk);
 		if (c->out.base.stopped || c->out.over)
 			return 0;
-		err = read_choice(c, a, &choice, whole, reterr);
+		err = index ? read_beside(c, a, &choice, whole, reterr)
+		            : read_choice(c, a, &choice, whole, reterr);
 		if (err)
 			return err;
 	}
@@ -445,9 +462,12 @@ static int decode_whole(struct cn_decoder *d, struct cn_arena *a, struct cn_view
 static bool decode_end(struct cn_decoder *d, struct cn_arena *a)
 {
 	struct cn_chat *c = chat_of(d);
+	/* Text has no end of its own here; calls have one, where the policy trusts that. */
+	bool closed = c->out.base.hints.quirks & cn_quirk_bit(CN_QUIRK_OPEN_END) &&
+	              c->out.n_calls && !c->out.open && !cn_compose__call_cut(&c->out);
 
 	(void)a;
-	return !c->out.over && c->finish.n && finish(c, NULL) == 0;
+	return !c->out.over && (c->finish.n || closed) && finish(c, NULL) == 0;
 }
 
 static size_t held(const struct cn_decoder *d)

@@ -125,7 +125,7 @@ static struct marker next_marker(const struct cn_markup_family *f,
 {
 	struct cn_view text = cn_buf_view(&m->held);
 
-	for (size_t at = m->at; at < text.n; at++) {
+	for (size_t at = m->at; text.p && at < text.n; at++) {
 		struct cn_view rest = cn_view_from(text, at);
 		struct marker best = {.at = at, .tail = text.n};
 		char before = m->before;
@@ -172,9 +172,9 @@ static void tell_text(struct cn_composer *c, struct cn_markup *m, struct cn_view
 }
 
 enum turned {
-	TURNED,
-	NOT_OURS,   /* of no tool of the request */
-	UNREADABLE, /* it is one, and yet it cannot be called */
+	CN_TURNED,
+	CN_NOT_OURS,   /* of no tool of the request */
+	CN_UNREADABLE, /* it is one, and yet it cannot be called */
 };
 
 static enum turned read_calls(struct cn_composer *c, struct cn_view inside, bool may_close,
@@ -185,17 +185,17 @@ static enum turned read_calls(struct cn_composer *c, struct cn_view inside, bool
 	f->c = c;
 	f->may_close = may_close;
 	if (!c->family->read(f, inside) || f->n == 0)
-		return UNREADABLE;
+		return CN_UNREADABLE;
 	for (size_t i = 0; i < f->n; i++)
 		ours += cn_compose__tool(c, &f->arena, f->calls[i].name, &f->calls[i].name)
 		            .kind != CN_JSON_NONE;
 	if (ours == 0)
-		return NOT_OURS;
+		return CN_NOT_OURS;
 	for (size_t i = 0; i < f->n; i++)
 		if (!cn_repair_call(&f->arena, c->base.hints.tools, may_close,
 		                    &f->calls[i].name, &f->calls[i].input))
-			return UNREADABLE;
-	return TURNED;
+			return CN_UNREADABLE;
+	return CN_TURNED;
 }
 
 /* Markup from its first marker to its last: a call, or what else it is. */
@@ -205,10 +205,10 @@ static enum turned turn(struct cn_composer *c, struct cn_markup *m, struct cn_vi
 	struct cn_markup_found *f = cn_zalloc(sizeof(*f));
 	enum turned turned = read_calls(c, inside, may_close, f);
 
-	for (size_t i = 0; turned == TURNED && i < f->n; i++)
+	for (size_t i = 0; turned == CN_TURNED && i < f->n; i++)
 		if (!cn_compose__whole_call(c, f->calls[i].name, f->calls[i].input))
 			c->broken = "more than 128 tool calls";
-	m->behind |= turned == TURNED;
+	m->behind |= turned == CN_TURNED;
 	cn_arena_done(&f->arena);
 	free(f);
 	return turned;
@@ -242,15 +242,15 @@ static void turn_whole(struct cn_composer *c, struct cn_markup *m, size_t n, siz
 	size_t opened = 0, inner;
 
 	/* A model may speak of the marker before it uses it. */
-	if (turned == UNREADABLE && m->opened &&
+	if (turned == CN_UNREADABLE && m->opened &&
 	    (inner = last_opening(c->family, body, m->opened, &opened)) != SIZE_MAX) {
 		tell_text(c, m, cn_view_cut(whole, inner));
 		whole = cn_view_from(whole, inner);
 		turned = turn(c, m, cn_view_from(body, inner + opened), true);
 	}
-	if (turned == NOT_OURS || (turned == UNREADABLE && is_thought(c, m)))
+	if (turned == CN_NOT_OURS || (turned == CN_UNREADABLE && is_thought(c, m)))
 		tell_text(c, m, whole);
-	else if (turned == UNREADABLE)
+	else if (turned == CN_UNREADABLE)
 		c->broken = "a tool call in the text that cannot be read";
 	if (++m->n_seen > CN_SEEN_MAX)
 		c->broken = "more than 1024 pieces of markup";
@@ -296,7 +296,7 @@ static bool ends_value(struct cn_markup *m, char byte)
  */
 static size_t value_end(struct cn_markup *m, struct cn_view text)
 {
-	for (; m->searched < text.n; m->searched++) {
+	for (; text.p && m->searched < text.n; m->searched++) {
 		char byte = text.p[m->searched];
 		bool first = m->first;
 
@@ -432,7 +432,7 @@ void cn_markup__settle(struct cn_composer *c, struct cn_markup *m)
 
 void cn_markup__end(struct cn_composer *c, struct cn_markup *m, bool cut)
 {
-	enum turned turned = TURNED;
+	enum turned turned = CN_TURNED;
 
 	run(c, m, true);
 	if (!m->inside || c->broken || c->hit.n) {
@@ -447,12 +447,12 @@ void cn_markup__end(struct cn_composer *c, struct cn_markup *m, bool cut)
 		turned = turn(c, m, inside, true);
 		m->running = false;
 	} else if (is_thought(c, m)) {
-		turned = NOT_OURS;
+		turned = CN_NOT_OURS;
 	}
 	/* Cut by the limit: a truncated call is no call. */
-	if (turned == NOT_OURS || (turned == UNREADABLE && is_thought(c, m)))
+	if (turned == CN_NOT_OURS || (turned == CN_UNREADABLE && is_thought(c, m)))
 		tell_text(c, m, cn_buf_view(&m->held));
-	else if (turned == UNREADABLE)
+	else if (turned == CN_UNREADABLE)
 		c->broken = "a tool call in the text that has no end";
 	m->inside = false;
 	cn_buf_clear(&m->held);

@@ -214,10 +214,12 @@ static bool pass_value(struct cn_view *v, struct cn_view *ret)
 
 		if (quote && c == '\\')
 			i++;
-		else if (quote)
-			quote = c == quote ? '\0' : quote;
-		else if (c == '"' || c == '\'')
+		else if (quote && c == quote)
+			quote = '\0';
+		else if (!quote && (c == '"' || c == '\''))
 			quote = c;
+		else if (quote)
+			continue;
 		else if (c == '[' || c == '{' || c == '(')
 			depth++;
 		else if (depth && (c == ']' || c == '}' || c == ')'))

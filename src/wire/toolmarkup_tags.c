@@ -41,9 +41,9 @@ static struct writer begin_call(struct cn_markup_found *f, struct cn_view name)
 
 /* How a value is said to be; of most families the schema alone tells. */
 enum said {
-	SAID_NOTHING,
-	SAID_STRING,
-	SAID_JSON,
+	CN_SAID_NOTHING,
+	CN_SAID_STRING,
+	CN_SAID_JSON,
 };
 
 static void add_value(struct writer *w, struct cn_view key, struct cn_view value,
@@ -51,12 +51,13 @@ static void add_value(struct writer *w, struct cn_view key, struct cn_view value
 {
 	struct cn_json type = cn_json_get(
 	    cn_json_get(w->properties, cn_arena_dup(&w->f->arena, key)), "type");
-	bool string =
-	    said == SAID_STRING || (said == SAID_NOTHING && names_type(type, "string"));
+	bool string = said == CN_SAID_STRING ||
+	              (said == CN_SAID_NOTHING && names_type(type, "string"));
 	bool json = cn_json_check(value, NULL) == 0;
 
 	/* Of a string that may be null, null is null. */
-	if (said == SAID_NOTHING && names_type(type, "null") && cn_view_is(value, "null"))
+	if (said == CN_SAID_NOTHING && names_type(type, "null") &&
+	    cn_view_is(value, "null"))
 		string = false;
 	if (w->input.n > 1)
 		cn_buf_add_char(&w->input, ',');
@@ -114,7 +115,7 @@ bool cn_markup__read_glm(struct cn_markup_found *f, struct cn_view inside)
 		        cn_markup__cut(&inside, "<arg_value>", &between) &&
 		        cn_markup__cut(&inside, "</arg_value>", &value);
 		if (whole)
-			add_value(&w, cn_markup__trim(key), value, SAID_NOTHING);
+			add_value(&w, cn_markup__trim(key), value, CN_SAID_NOTHING);
 	}
 	return end_call(&w, name, whole && name.n && is_blank(inside));
 }
@@ -134,7 +135,8 @@ bool cn_markup__read_qwen(struct cn_markup_found *f, struct cn_view inside)
 		whole = is_blank(between) && cn_markup__cut(&inside, ">", &key) &&
 		        cn_markup__cut(&inside, "</parameter>", &value);
 		if (whole)
-			add_value(&w, cn_markup__trim(key), unwrapped(value), SAID_NOTHING);
+			add_value(&w, cn_markup__trim(key), unwrapped(value),
+			          CN_SAID_NOTHING);
 	}
 	return end_call(&w, name, whole && is_blank(inside));
 }
@@ -170,7 +172,7 @@ bool cn_markup__read_invoke(struct cn_markup_found *f, struct cn_view inside)
 		return false;
 	w = begin_call(f, name);
 	while (whole && cn_markup__cut(&inside, "parameter name=\"", &between)) {
-		enum said said = SAID_NOTHING;
+		enum said said = CN_SAID_NOTHING;
 
 		/* What stands before is its bracket, with or without a prefix. */
 		between = cn_markup__trim(between);
@@ -181,9 +183,9 @@ bool cn_markup__read_invoke(struct cn_markup_found *f, struct cn_view inside)
 		if (!whole)
 			break;
 		if (cn_view_find(rest, CN_VIEW("string=\"true\""), 0) != SIZE_MAX)
-			said = SAID_STRING;
+			said = CN_SAID_STRING;
 		else if (cn_view_find(rest, CN_VIEW("string=\"false\""), 0) != SIZE_MAX)
-			said = SAID_JSON;
+			said = CN_SAID_JSON;
 		add_value(&w, key, value, said);
 	}
 	return end_call(&w, name, whole && name.n && is_blank(inside));
@@ -250,8 +252,8 @@ bool cn_markup__read_kimi_k3(struct cn_markup_found *f, struct cn_view inside)
 			add_value(&w, plain(&f->arena, key), value,
 			          cn_view_find(rest, CN_VIEW("type=\"string\""), 0) !=
 			                  SIZE_MAX
-			              ? SAID_STRING
-			              : SAID_NOTHING);
+			              ? CN_SAID_STRING
+			              : CN_SAID_NOTHING);
 	}
 	return end_call(&w, name, whole && name.n && is_blank(inside));
 }

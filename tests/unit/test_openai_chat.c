@@ -41,6 +41,12 @@ static const struct {
      {"!{\"choices\":[{\"index\":1,\"delta\":{\"content\":\"no\"}}]}",
       "{\"content\":\"yes\"}", "=stop"},
      "|yes|end_turn"},
+    {"calls in a choice of their own",
+     {"{\"content\":\"a\"}",
+      "!{\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"tool_calls\"},{\"index\":1,"
+      "\"delta\":{\"tool_calls\":[{\"id\":\"c\"," FUNC("A", "{}") "}]}}]}",
+      "![DONE]"},
+     "|a|A({})|tool_use"},
     {"keep-alive chunks",
      {"!{\"choices\":[]}", "!{}", "{\"content\":\"a\"}", "!{\"choices\":null}", "=stop"},
      "|a|end_turn"},
