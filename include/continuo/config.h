@@ -8,6 +8,12 @@
 
 #include "continuo/policy.h"
 
+/* One file of a policy, and what is to stand in it. */
+struct cn_config_text {
+	const char *path;         /* as cn_policy.files names it */
+	struct cn_view was, text; /* its bytes before and after */
+};
+
 struct cn_config_opts {
 	const char *path; /* the policy file */
 	/*
@@ -20,11 +26,40 @@ struct cn_config_opts {
 	void (*on_mistake)(void *self, const struct cn_error *mistake);
 	void *self;
 	bool skip_ownership; /* `policy check` of a file that is not ours to own */
+	const struct cn_config_text *texts; /* are read in place of the files */
+	size_t n_texts;
 };
 
 /* CN_E_CONFIG with the first mistake in *reterr and its number in the message when many. */
 int cn_config_load(const struct cn_config_opts *opts, struct cn_policy **ret,
                    struct cn_error *reterr) CN_MUST_CHECK;
+
+/* ---- changing the files (edit.c) ---- */
+
+/* One key of a model or a backend. */
+struct cn_config_change {
+	const char *section, *name, *key; /* "models", "k2", "images" */
+	const char *value;                /* on one line, as YAML: "false", "[a, b]" */
+	/* Where a list stands there already: what it gets besides; n_more 0: it is
+	 * replaced. */
+	const char *const *more;
+	size_t n_more;
+};
+
+/*
+ * The files with those changes made in their text; every other byte stays.  What would come
+ * of it is loaded before it is given: CN_E_CONFIG when that fails, as cn_config_load().
+ * *ret: the files that change, in the arena.  Writes nothing.
+ */
+int cn_config_edit(struct cn_arena *a, const struct cn_config_opts *opts,
+                   const struct cn_config_change *changes, size_t n,
+                   struct cn_config_text **ret, size_t *retn,
+                   struct cn_error *reterr) CN_MUST_CHECK;
+/*
+ * Replaces the file by its new text, at once or not at all, with the mode and owner that it
+ * has.  CN_E_BUSY when it is not any more what it was.
+ */
+int cn_config_save(const struct cn_config_text *t, struct cn_error *reterr) CN_MUST_CHECK;
 
 /* The effective policy as YAML that loads to the same policy (`policy show`), or JSON. */
 void cn_config_print(struct cn_buf *b, const struct cn_policy *p, bool json);

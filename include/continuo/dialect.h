@@ -257,4 +257,7 @@ bool cn_decoder_cut_short(const struct cn_decoder *d);
 /* Bytes that it holds, for a charge. */
 size_t cn_decoder_held(const struct cn_decoder *d);
 
+/* The tool_format whose calls stand in a text that was told as text; NULL: none do. */
+const char *cn_toolmarkup_guess(struct cn_view text);
+
 #endif

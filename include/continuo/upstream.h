@@ -89,6 +89,11 @@ struct cn_attempt_opts {
 	void (*on_raw)(void *self, struct cn_view body); /* raw only, once, before on_end */
 };
 
+/* Writes a key with put as backends of that kind want it; for `credential` above. */
+void cn_upstream_put_key(enum cn_auth auth, struct cn_view secret,
+                         void (*put)(void *to, struct cn_view name, struct cn_view value),
+                         void *to);
+
 int cn_attempt_start(struct cn_upstreams *up, const struct cn_attempt_opts *opts,
                      struct cn_attempt **ret, struct cn_error *reterr) CN_MUST_CHECK;
 /* Stops or resumes reading from the backend; idle timers rest meanwhile. */

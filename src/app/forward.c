@@ -226,23 +226,9 @@ struct put_secret {
 
 static void on_secret(void *self, struct cn_view secret)
 {
-	struct put_secret *ps = self;
-	CN_AUTO(cn_buf) value = {0};
+	const struct put_secret *ps = self;
 
-	switch (ps->auth) {
-	case CN_AUTH_X_API_KEY:
-		ps->put(ps->to, CN_VIEW("x-api-key"), secret);
-		return;
-	case CN_AUTH_API_KEY:
-		ps->put(ps->to, CN_VIEW("api-key"), secret);
-		return;
-	case CN_AUTH_BEARER:
-		cn_buf_add_str(&value, "Bearer ");
-		cn_buf_add_view(&value, secret);
-		ps->put(ps->to, CN_VIEW("authorization"), cn_buf_view(&value));
-		cn_wipe(value.p, value.cap);
-		return;
-	}
+	cn_upstream_put_key(ps->auth, secret, ps->put, ps->to);
 }
 
 int cn_forward__credential(void *self,

@@ -209,6 +209,7 @@ extern const struct cn_note cn_cli__exit_statuses[], cn_cli__environment[],
     cn_cli__files[]; /* end with {0} */
 
 extern const struct cn_command cn_cmd_help, cn_cmd_run, cn_cmd_serve, cn_cmd_env,
-    cn_cmd_demo, cn_cmd_status, cn_cmd_sessions, cn_cmd_token, cn_cmd_vault, cn_cmd_policy;
+    cn_cmd_demo, cn_cmd_status, cn_cmd_sessions, cn_cmd_token, cn_cmd_vault, cn_cmd_policy,
+    cn_cmd_probe;
 
 #endif

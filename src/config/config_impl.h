@@ -44,8 +44,12 @@ struct cn_node {
 	struct cn_view name; /* its key in a map, NUL-terminated */
 	const struct cn_config_file *file;
 	unsigned line, column, name_line, name_column; /* from 1 */
-	struct cn_node *first, *last, *next;           /* children in order; sibling */
-	size_t n;                                      /* children */
+	/* Bytes of the file: a scalar with its quotes; of containers only a flow one has an
+	 * end. */
+	size_t from, end;
+	bool flow;                           /* a container in brackets */
+	struct cn_node *first, *last, *next; /* children in order; sibling */
+	size_t n;                            /* children */
 };
 
 /* ---- one load ---- */

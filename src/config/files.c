@@ -78,6 +78,18 @@ static bool read_path(struct cn_load *l, const char *path, struct cn_view *ret,
 	return ok;
 }
 
+/* What is to be read in place of the file, if anything is. */
+static bool stands_for(const struct cn_load *l, const char *path, struct cn_view *ret)
+{
+	for (size_t i = 0; i < l->opts->n_texts; i++) {
+		if (strcmp(l->opts->texts[i].path, path) == 0) {
+			*ret = l->opts->texts[i].text;
+			return true;
+		}
+	}
+	return false;
+}
+
 static struct cn_config_file *add_file(struct cn_load *l, const char *name)
 {
 	struct cn_config_file *f = cn_arena_new(&l->arena, struct cn_config_file);
@@ -138,7 +150,7 @@ bool cn_config__read_below(struct cn_load *l, const struct cn_node *n,
 			return true;
 		}
 	}
-	if (!read_path(l, real, &text, &why)) {
+	if (!stands_for(l, path, &text) && !read_path(l, real, &text, &why)) {
 		cn_config__mistake(l, n, "'%.*s' %s", CN_SHOW(n->text), why);
 		return false;
 	}
@@ -260,7 +272,7 @@ struct cn_node *cn_config__read_all(struct cn_load *l)
 		? "/"
 		: cn_arena_dup(&l->arena, cn_view(path, (size_t)(slash - path)));
 
-	if (!read_path(l, path, &f->text, &why)) {
+	if (!stands_for(l, path, &f->text) && !read_path(l, path, &f->text, &why)) {
 		cn_config__mistake_at(l, f, 0, 0, "the policy file %s", why);
 		return NULL;
 	}

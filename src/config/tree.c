@@ -132,9 +132,14 @@ static bool place(struct tree *t, struct cn_node *n)
 	return false;
 }
 
-static void open_node(struct tree *t, enum cn_node_kind kind, struct place at)
+static void open_node(struct tree *t, enum cn_node_kind kind, struct fy_event *ev,
+                      struct place at)
 {
 	struct cn_node *n = node_new(t, kind, at);
+	const struct fy_mark *m = fy_event_start_mark(ev);
+
+	n->from = n->end = m ? m->input_pos : 0;
+	n->flow = n->from < t->file->text.n && strchr("{[", t->file->text.p[n->from]);
 
 	if (t->stop)
 		return;
@@ -212,14 +217,30 @@ static void find_doubles(struct tree *t, struct cn_node *map)
 		drop_doubles(map);
 }
 
-static void close_node(struct tree *t)
+static void close_node(struct tree *t, struct fy_event *ev)
 {
+	const struct fy_mark *m = fy_event_end_mark(ev);
 	struct cn_node *n;
 
 	cn_assert(t->depth > 0);
 	n = t->open[--t->depth];
+	if (m && n->flow)
+		n->end = m->input_pos;
 	if (n->kind == CN_NODE_MAP)
 		find_doubles(t, n);
+}
+
+/* Its bytes in the file; libfyaml's marks leave the quotes out. */
+static void measure(struct cn_node *n, struct fy_token *fyt)
+{
+	const struct fy_mark *from = fyt ? fy_token_start_mark(fyt) : NULL;
+	const struct fy_mark *end = fyt ? fy_token_end_mark(fyt) : NULL;
+	size_t quote = n->plain ? 0 : 1;
+
+	if (!from || !end || from->input_pos < quote)
+		return;
+	n->from = from->input_pos - quote;
+	n->end = end->input_pos + quote;
 }
 
 static void scalar(struct tree *t, struct fy_event *ev, struct place at)
@@ -234,6 +255,7 @@ static void scalar(struct tree *t, struct fy_event *ev, struct place at)
 	                  p ? len : 0);
 	n->plain =
 	    !ev->scalar.value || fy_scalar_token_get_style(ev->scalar.value) == FYSS_PLAIN;
+	measure(n, ev->scalar.value);
 	if (place(t, n)) {
 		if (n->text.n == 0 || memchr(n->text.p, 0, n->text.n))
 			fatal(t, n->line, n->column,
@@ -290,15 +312,15 @@ static void on_event(struct tree *t, struct fy_event *ev, unsigned *documents)
 		break;
 	case FYET_MAPPING_START:
 		no_ornaments(t, ev);
-		open_node(t, CN_NODE_MAP, at);
+		open_node(t, CN_NODE_MAP, ev, at);
 		break;
 	case FYET_SEQUENCE_START:
 		no_ornaments(t, ev);
-		open_node(t, CN_NODE_LIST, at);
+		open_node(t, CN_NODE_LIST, ev, at);
 		break;
 	case FYET_MAPPING_END:
 	case FYET_SEQUENCE_END:
-		close_node(t);
+		close_node(t, ev);
 		break;
 	case FYET_SCALAR:
 		no_ornaments(t, ev);

@@ -43,6 +43,30 @@ static bool is_framing(struct cn_view name)
 	return false;
 }
 
+void cn_upstream_put_key(enum cn_auth auth, struct cn_view secret,
+                         void (*put)(void *to, struct cn_view name, struct cn_view value),
+                         void *to)
+{
+	CN_AUTO(cn_buf) value = {0};
+
+	switch (auth) {
+	case CN_AUTH_X_API_KEY:
+		put(to, CN_VIEW("x-api-key"), secret);
+		return;
+	case CN_AUTH_API_KEY:
+		put(to, CN_VIEW("api-key"), secret);
+		return;
+	case CN_AUTH_BEARER:
+		/* All of it at once, as below. */
+		(void)cn_buf_reserve(&value, secret.n + sizeof("Bearer "));
+		cn_buf_add_str(&value, "Bearer ");
+		cn_buf_add_view(&value, secret);
+		put(to, CN_VIEW("authorization"), cn_buf_view(&value));
+		cn_wipe(value.p, value.cap);
+		return;
+	}
+}
+
 void cn_request__put(void *self, struct cn_view name, struct cn_view value)
 {
 	struct cn_attempt *at = self;

@@ -14,7 +14,7 @@ LAYERS = {
     'wire': 1,
     'route': 2, 'splice': 2, 'history': 2, 'count': 2,
     'http': 3, 'upstream': 3, 'store': 3, 'vault': 3, 'config': 3,
-    'app': 4, 'demo': 4,
+    'app': 4, 'demo': 4, 'probe': 4,
     'cli': 5,
 }
 
@@ -33,6 +33,7 @@ HEADERS = {
     'config': 'config',
     'app': 'server',
     'demo': 'demo',
+    'probe': 'probe',
 }
 OWNERS = {name: folder for folder, names in HEADERS.items() for name in names.split()}
 
@@ -45,7 +46,7 @@ OUTSIDE = {
     r'libfyaml\.h': {'config'},
     r'sodium(/.*)?\.h': {'vault', 'src/base/hash.c'},
     r'yyjson\.h': {f for f, layer in LAYERS.items() if layer >= 1},
-    r'uv\.h': {'http', 'upstream', 'store', 'app', 'demo'},
+    r'uv\.h': {'http', 'upstream', 'store', 'app', 'demo', 'probe'},
 }
 
 # What comes with every C compiler and Unix.
