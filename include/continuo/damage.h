@@ -28,6 +28,7 @@ struct cn_prompt_count {
 	uint64_t reported; /* input and cache together */
 	uint64_t window;   /* of the model; 0: not known */
 	bool known;        /* the backend is known to cut (quirk silent_cut) */
+	bool own;          /* a server of one's own: the usual windows are looked for */
 };
 /* Whether most of the prompt never reached the model. */
 bool cn_damage_cut(const struct cn_prompt_count *p);

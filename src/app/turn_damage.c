@@ -76,7 +76,8 @@ static void look_at_prompt(struct cn_turn *t)
 	    .least = t->req.least_rest + (system_is_sent(t) ? t->req.least_system : 0),
 	    .reported = u->input + u->cache_read + u->cache_write,
 	    .window = m->context,
-	    .known = cn_model_has_quirk(m, CN_QUIRK_SILENT_CUT)};
+	    .known = cn_model_has_quirk(m, CN_QUIRK_SILENT_CUT),
+	    .own = m->backend->network == CN_NETWORK_PRIVATE};
 
 	if (t->found.seen[CN_DAMAGE_CUT] || !u->has_input || !cn_damage_cut(&count))
 		return;
