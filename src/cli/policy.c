@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "continuo/config.h"
+#include "continuo/json.h"
 #include "continuo/vault.h"
 
 /* ---- loading ---- */
@@ -115,6 +116,45 @@ static int run_schema(struct cn_cli *cli, struct cn_error *reterr)
 	return 0;
 }
 
+/* ---- presets ---- */
+
+static const char *door_of(const struct cn_preset *p)
+{
+	return p->wire == CN_WIRE_ANTHROPIC ? "Messages" : "Chat";
+}
+
+static void preset_as_json(struct cn_buf *b, const struct cn_preset *p)
+{
+	cn_buf_add_str(b, b->n ? ",{" : "[{");
+	cn_json_add_text(b, "name", cn_view_str(p->name));
+	cn_json_add_text(b, "title", cn_view_str(p->title));
+	cn_json_add_text(b, "format", cn_view_str(door_of(p)));
+	if (p->url)
+		cn_json_add_text(b, "url", cn_view_str(p->url));
+	cn_buf_add_char(b, '}');
+}
+
+static int run_presets(struct cn_cli *cli, struct cn_error *reterr)
+{
+	CN_AUTO(cn_buf) json = {0};
+	const struct cn_preset *list;
+	size_t n = cn_catalogue_presets(&list);
+
+	(void)reterr; /* the catalogue is part of the program: nothing can fail */
+	for (size_t i = 0; i < n; i++) {
+		if (cli->common.json)
+			preset_as_json(&json, &list[i]);
+		else
+			cn_cli__print(cli, "%-19s %-9s %s%s%s\n", list[i].name,
+			              door_of(&list[i]), list[i].title,
+			              list[i].url ? ", " : " (url has to be named)",
+			              list[i].url ? list[i].url : "");
+	}
+	if (cli->common.json)
+		cn_cli__print(cli, "%s]\n", cn_buf_cstr(&json));
+	return 0;
+}
+
 /* ---- the rows ---- */
 
 static const struct cn_example check_examples[] = {
@@ -132,6 +172,21 @@ static const char *const show_text[] = {
     NULL};
 static const char *const schema_text[] = {
     "Prints the JSON Schema of the policy language, for editors.", NULL};
+static const char *const presets_text[] = {
+    "Lists the catalogue: what a backend may name as its preset, the format that is spoken there "
+    "(Messages is Anthropic's, Chat is OpenAI's Chat Completions) and the address.  Presets of "
+    "one's own are written below `presets` in the policy, in the same form; `like` takes one of "
+    "these over.",
+    "A server that no preset knows is a gateway: any-anthropic and any-chat take the address from "
+    "the backend, and assume little.  How it deviates from its format is said by quirks, of the "
+    "backend or of a model; `continuo policy schema` describes each of them.",
+    NULL};
+static const struct cn_command presets = {
+    .name = "presets",
+    .summary = "Lists the providers of the catalogue",
+    .description = presets_text,
+    .run = run_presets,
+};
 static const struct cn_command check = {
     .name = "check",
     .summary = "Names every mistake of the policy",
@@ -156,8 +211,8 @@ static const struct cn_command schema = {
     .run = run_schema,
 };
 
-static const struct cn_command *const commands[] = {&check, &show, &cn_cmd_policy_explain,
-                                                    &schema, NULL};
+static const struct cn_command *const commands[] = {
+    &check, &show, &cn_cmd_policy_explain, &presets, &schema, NULL};
 static const char *const description[] = {
     "The policy says which backends there are, which models, in which chains, and which requests "
     "take which chain.",

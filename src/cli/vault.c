@@ -144,7 +144,8 @@ static int add_preset(struct cn_cli *cli, const char *name, struct cn_words *to,
 
 	if (!p)
 		return cn_fail(reterr, CN_E_USAGE,
-		               "--preset %s: there is no such preset in the catalogue",
+		               "--preset %s: there is no such preset in the catalogue; "
+		               "'continuo policy presets' lists it",
 		               name);
 	if (!p->origin)
 		return cn_fail(

@@ -24,7 +24,7 @@ REGISTRIES = re.compile('|'.join(
 PROVIDERS = re.compile(
     r'(?<![a-z0-9])(deepseek|moonshot|kimi|minimax|glm|zhipu|z\.ai|bigmodel|qwen|alibaba|dashscope'
     r'|openrouter|fireworks|together\.(xyz|ai)|groq|cerebras|mistral|xai(?!-)|grok|gemini|azure'
-    r'|foundry|copilot|ollama|llama(\.?cpp)?|vllm|sglang|lm ?studio|openai(?![-_ ]chat))'
+    r'|foundry|copilot|ollama|llama(\.?cpp)?|vllm|sglang|lm ?studio|openai(?!(\'s)?[-_ ]chat))'
     r'(?![a-z])', re.IGNORECASE)
 # The dialects themselves, and examples that people read in help texts.
 MAY_NAME_PROVIDERS = ('src/wire/openai_chat', 'src/wire/toolmarkup',

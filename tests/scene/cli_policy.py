@@ -142,4 +142,26 @@ def v0006_explain_says_why_not(home):
     same((none.returncode, [r['route'] for r in json.loads(none.stdout)['passed']]), (1, [1, 2, 3]), 'no route at all')
 
 
+@scene
+def v0007_presets(home):
+    """The catalogue is listed, for people and for programs, and knows both formats."""
+    listed = run(home, 'policy', 'presets')
+    same(listed.returncode, 0, listed.stderr)
+    rows = {line.split()[0]: line for line in listed.stdout.splitlines()}
+    assert 'https://api.deepseek.com/beta' in rows['deepseek-chat'], rows['deepseek-chat']
+    assert 'url has to be named' in rows['any-chat'], rows['any-chat']
+    presets = {p['name']: p for p in json.loads(run(home, 'policy', 'presets', '--json').stdout)}
+    same(sorted(presets), sorted(rows), 'names')
+    same(presets['groq']['format'], 'Chat', 'groq')
+    same(presets['anthropic']['format'], 'Messages', 'anthropic')
+    assert 'url' not in presets['any-anthropic'], presets['any-anthropic']
+    unknown = run(home, 'vault', 'set', 'k', '--preset', 'nobody', stdin='sk-test-0123456789abcdef\n')
+    same(unknown.returncode, 2, unknown.stderr)
+    assert 'policy presets' in unknown.stderr, unknown.stderr
+    good = run(home, 'vault', 'set', 'k', '--preset', 'zai-coding-chat', stdin='sk-test-0123456789abcdef\n')
+    same(good.returncode, 0, good.stderr)
+    kept = run(home, 'vault', 'list')
+    assert 'https://api.z.ai:443' in kept.stdout, kept.stdout
+
+
 sys.exit(harness.main())
