@@ -359,8 +359,9 @@ static bool opens(struct cn_composer *c, struct cn_view *rest, bool *maybe)
 /* Text of a thought; its leading white space, and a thought of nothing else, go. */
 static void think(struct cn_composer *c, struct cn_view text)
 {
-	if (!c->open || c->type != CN_BLOCK_THINKING)
+	if (!c->thought_begun)
 		text = cn_view_from(text, cn_compose__blanks(text));
+	c->thought_begun |= text.n > 0;
 	take_thinking(c, text);
 }
 

@@ -69,6 +69,7 @@ struct cn_composer {
 
 	enum cn_thought_state thought;
 	const char *close_tag; /* INSIDE */
+	bool thought_begun;    /* not only white space was inside */
 	struct cn_buf held;    /* owned */
 	size_t perhaps;        /* bytes of it that were searched for a closing tag */
 	struct cn_buf detail;  /* owned: of the open thought, what goes back with it */

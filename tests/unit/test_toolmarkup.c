@@ -65,6 +65,9 @@ static const struct {
      "<tool_call>\n<function=A>\n<parameter=s>\n<b>\n</parameter>\n<parameter=n>\n3\n"
      "</parameter>\n</function>\n</tool_call>",
      "stop", "||A({\"s\":\"<b>\",\"n\":3})|tool_use"},
+    {"qwen3-coder",
+     "<think>\n<function=A>\n<parameter=s>\n a\n\tb\n</parameter>\n</function></think>",
+     "stop", "||A({\"s\":\" a\\n\\tb\"})|tool_use"},
     {"qwen3-coder", "so <function=A>\n<parameter=b>\nTrue\n</parameter>\n</function>",
      "stop", "|so |A({\"b\":true})|tool_use"},
     {"kimi-k2",
