@@ -46,15 +46,19 @@ struct cn_config_change {
 	size_t n_more;
 };
 
+struct cn_config_texts {
+	struct cn_config_text *v; /* in arena */
+	size_t n;
+};
+
 /*
  * The files with those changes made in their text; every other byte stays.  What would come
  * of it is loaded before it is given: CN_E_CONFIG when that fails, as cn_config_load().
- * *ret: the files that change, in the arena.  Writes nothing.
+ * *ret: the files that change.  Writes nothing.
  */
 int cn_config_edit(struct cn_arena *a, const struct cn_config_opts *opts,
                    const struct cn_config_change *changes, size_t n,
-                   struct cn_config_text **ret, size_t *retn,
-                   struct cn_error *reterr) CN_MUST_CHECK;
+                   struct cn_config_texts *ret, struct cn_error *reterr) CN_MUST_CHECK;
 /*
  * Replaces the file by its new text, at once or not at all, with the mode and owner that it
  * has.  CN_E_BUSY when it is not any more what it was.

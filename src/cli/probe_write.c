@@ -176,15 +176,14 @@ int cn_cli__write_findings(struct cn_cli *cli, const struct cn_policy *p,
                            struct cn_error *reterr)
 {
 	struct cn_config_opts opts = {.path = p->file};
-	struct cn_config_text *texts;
-	size_t n;
-	int bad = cn_config_edit(&cli->arena, &opts, findings->v, findings->n, &texts, &n,
-	                         reterr);
+	struct cn_config_texts texts = {NULL, 0};
+	int bad =
+	    cn_config_edit(&cli->arena, &opts, findings->v, findings->n, &texts, reterr);
 
-	for (size_t i = 0; !bad && i < n; i++) {
-		bad = cn_config_save(&texts[i], reterr);
+	for (size_t i = 0; !bad && i < texts.n; i++) {
+		bad = cn_config_save(&texts.v[i], reterr);
 		if (!bad)
-			show_file(cli, f, &texts[i]);
+			show_file(cli, f, &texts.v[i]);
 	}
 	return bad;
 }

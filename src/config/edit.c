@@ -173,35 +173,33 @@ static bool is_patched(const struct edit *e, const struct cn_config_file *f)
 	return false;
 }
 
-static void give(struct edit *e, struct cn_config_text **ret, size_t *retn)
+static struct cn_config_texts give(struct edit *e)
 {
-	struct cn_config_text *v =
-	    cn_arena_zalloc(e->arena, (e->load.n_files + 1) * sizeof *v);
-	size_t n = 0;
+	struct cn_config_texts ret = {
+	    .v = cn_arena_zalloc(e->arena, (e->load.n_files + 1) * sizeof *ret.v)};
 
 	for (size_t i = 0; i < e->load.n_files; i++) {
 		const struct cn_config_file *f = e->load.files[i];
 
 		if (!is_patched(e, f))
 			continue;
-		v[n].path = cn_arena_dup(e->arena, cn_view_str(f->name));
-		v[n].was = cn_arena_view(e->arena, f->text);
-		v[n++].text = patched(e, f);
+		ret.v[ret.n].path = cn_arena_dup(e->arena, cn_view_str(f->name));
+		ret.v[ret.n].was = cn_arena_view(e->arena, f->text);
+		ret.v[ret.n++].text = patched(e, f);
 	}
-	*ret = v;
-	*retn = n;
+	return ret;
 }
 
 /* What would come of it, as every later start will read it. */
-static int try_it(const struct cn_config_opts *opts, const struct cn_config_text *texts,
-                  size_t n, struct cn_error *reterr)
+static int try_it(const struct cn_config_opts *opts, const struct cn_config_texts *texts,
+                  struct cn_error *reterr)
 {
 	struct cn_config_opts with = *opts;
 	struct cn_policy *p;
 	int bad;
 
-	with.texts = texts;
-	with.n_texts = n;
+	with.texts = texts->v;
+	with.n_texts = texts->n;
 	bad = cn_config_load(&with, &p, reterr);
 	if (!bad)
 		cn_policy_unref(p);
@@ -210,25 +208,22 @@ static int try_it(const struct cn_config_opts *opts, const struct cn_config_text
 
 int cn_config_edit(struct cn_arena *a, const struct cn_config_opts *opts,
                    const struct cn_config_change *changes, size_t n,
-                   struct cn_config_text **ret, size_t *retn, struct cn_error *reterr)
+                   struct cn_config_texts *ret, struct cn_error *reterr)
 {
 	struct edit e = {.load = {.opts = opts}, .arena = a};
 	struct cn_node *root = cn_config__read_all(&e.load);
-	struct cn_config_text *texts = NULL;
-	size_t n_texts = 0;
+	struct cn_config_texts texts = {NULL, 0};
 	int bad = cn_config__report(&e.load, reterr);
 
 	e.patches = cn_arena_alloc(&e.load.arena, (n + 1) * sizeof *e.patches);
 	for (size_t i = 0; !bad && i < n; i++)
 		bad = change(&e, root, &changes[i], reterr);
 	if (!bad) {
-		give(&e, &texts, &n_texts);
-		bad = try_it(opts, texts, n_texts, reterr);
+		texts = give(&e);
+		bad = try_it(opts, &texts, reterr);
 	}
-	if (!bad) {
+	if (!bad)
 		*ret = texts;
-		*retn = n_texts;
-	}
 	cn_arena_done(&e.load.arena);
 	return bad;
 }

@@ -85,7 +85,7 @@ static void sync_dir(char *path)
 int cn_config_save(const struct cn_config_text *t, struct cn_error *reterr)
 {
 	char real[PATH_MAX], beside[PATH_MAX + 8];
-	struct stat old;
+	struct stat old = {0};
 	int fd, r = 0;
 
 	if (!realpath(t->path, real))

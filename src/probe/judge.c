@@ -25,7 +25,10 @@ void cn_probe__add_quote(struct cn_buf *b, struct cn_view text)
 	for (; n < text.n && n < CN_QUOTE_MAX; n++) {
 		unsigned char c = (unsigned char)text.p[n];
 
-		cn_buf_add_char(b, c < ' ' || c == 0x7f ? ' ' : (char)c);
+		if (c < ' ' || c == 0x7f)
+			cn_buf_add_char(b, ' ');
+		else
+			cn_buf_add(b, &c, 1);
 	}
 	/* Never the first half of a character. */
 	if (n < text.n) {
@@ -108,6 +111,7 @@ static void judge_one(struct cn_probe_look *l, const struct cn_probe_check *c,
 		cn_buf_printf(&came, " (asked again after %llu s)",
 		              (unsigned long long)((a->waited_ms + 999) / 1000));
 	r->came = cn_arena_dup(l->arena, cn_buf_view(&came));
+	l->came = NULL;
 }
 
 void cn_probe_judge(struct cn_arena *a, const struct cn_probe_answer *answers,

@@ -259,9 +259,13 @@ static void learn_thinking(struct cn_probe_look *l)
 	else if (adaptive->over && budget->over && cn_probe__refused(adaptive) &&
 	         cn_probe__refused(budget))
 		l->learned->thinking = CN_NO;
-	if (l->model->backend->wire == CN_WIRE_ANTHROPIC && adaptive->over &&
-	    cn_probe__refused(adaptive) && thought(budget))
+	/* In Chat Completions neither word exists. */
+	if (l->model->backend->wire != CN_WIRE_ANTHROPIC)
+		return;
+	if (adaptive->over && cn_probe__refused(adaptive) && thought(budget))
 		learn_quirk(l, CN_QUIRK_NO_ADAPTIVE_THINKING);
+	if (budget->over && cn_probe__refused(budget) && took(adaptive))
+		learn_quirk(l, CN_QUIRK_NO_THINKING_BUDGET);
 }
 
 enum cn_probe_verdict cn_probe__judge_adaptive(struct cn_probe_look *l)

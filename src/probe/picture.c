@@ -78,8 +78,12 @@ static void add_base64(struct cn_buf *b, struct cn_view bytes)
 	size_t from = b->n;
 
 	cn_base64url(b, bytes.p, bytes.n);
-	for (size_t i = from; i < b->n; i++)
-		b->p[i] = b->p[i] == '-' ? '+' : b->p[i] == '_' ? '/' : b->p[i];
+	for (size_t i = from; i < b->n; i++) {
+		if (b->p[i] == '-')
+			b->p[i] = '+';
+		else if (b->p[i] == '_')
+			b->p[i] = '/';
+	}
 	while ((b->n - from) % 4)
 		cn_buf_add_char(b, '=');
 }

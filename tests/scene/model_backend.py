@@ -76,6 +76,8 @@ def answer_to(body, faults):
         raise Refusal(400, 'thinking: Extra inputs are not permitted')
     if 'no_adaptive' in faults and body.get('thinking', {}).get('type') == 'adaptive':
         raise Refusal(400, 'thinking: Input tag adaptive does not match any of the expected tags')
+    if 'no_budget' in faults and body.get('thinking', {}).get('type') == 'enabled':
+        raise Refusal(400, '"thinking.type.enabled" is not supported for this model. Use "thinking.type.adaptive".')
     if 'no_choice' in faults and isinstance(body.get('tool_choice'), dict):
         raise Refusal(400, 'tool_choice: only auto is supported')
     if 'no_images' in faults and any(pictures_of(m['content']) for m in messages):

@@ -20,23 +20,22 @@ static char *edited(struct config_dir *d, const char *text,
 {
 	CN_AUTO(cn_arena) a = {0};
 	struct cn_config_opts opts = {.path = d->policy};
-	struct cn_config_text *texts;
+	struct cn_config_texts texts = {NULL, 0};
 	struct cn_error err = {0};
-	size_t n_texts;
 
 	config_file(d, "policy.yaml", text);
-	if (cn_config_edit(&a, &opts, changes, n, &texts, &n_texts, &err)) {
+	if (cn_config_edit(&a, &opts, changes, n, &texts, &err)) {
 		char *s = cn_alloc(sizeof err.message + 1);
 
 		(void)snprintf(s, sizeof err.message + 1, "!%s", err.message);
 		return s;
 	}
-	assert_int_equal(n_texts, n > 0);
+	assert_int_equal(texts.n, n > 0);
 	if (n == 0)
 		return cn_strdup(text);
-	assert_string_equal(texts[0].path, d->policy);
-	assert_int_equal(texts[0].was.n, strlen(text));
-	return cn_view_dup(texts[0].text);
+	assert_string_equal(texts.v[0].path, d->policy);
+	assert_int_equal(texts.v[0].was.n, strlen(text));
+	return cn_view_dup(texts.v[0].text);
 }
 
 static void check(struct config_dir *d, const char *text,
@@ -194,18 +193,17 @@ static void the_file_that_defines_it_is_changed(void **state)
 	CN_AUTO(cn_arena) a = {0};
 	struct config_dir d;
 	struct cn_config_opts opts = {.path = d.policy};
-	struct cn_config_text *texts;
+	struct cn_config_texts texts = {NULL, 0};
 	struct cn_policy *p;
-	size_t n;
 
 	(void)state;
 	config_dir_make(&d);
 	config_file(&d, "policy.yaml", "include: more.yaml\n" BACKENDS ROUTE);
 	config_file(&d, "more.yaml", MODELS);
-	assert_int_equal(cn_config_edit(&a, &opts, &off, 1, &texts, &n, NULL), 0);
-	assert_int_equal(n, 1);
-	assert_non_null(strstr(texts[0].path, "/more.yaml"));
-	assert_int_equal(cn_config_save(&texts[0], NULL), 0);
+	assert_int_equal(cn_config_edit(&a, &opts, &off, 1, &texts, NULL), 0);
+	assert_int_equal(texts.n, 1);
+	assert_non_null(strstr(texts.v[0].path, "/more.yaml"));
+	assert_int_equal(cn_config_save(&texts.v[0], NULL), 0);
 	p = config_load(d.policy, NULL);
 	assert_false(p->models[0].images);
 	cn_policy_unref(p);
@@ -219,11 +217,10 @@ static void a_file_is_replaced_whole_with_its_mode(void **state)
 	CN_AUTO(cn_arena) a = {0};
 	struct config_dir d;
 	struct cn_config_opts opts = {.path = d.policy};
-	struct cn_config_text *texts;
+	struct cn_config_texts texts = {NULL, 0};
 	struct cn_error err = {0};
 	struct stat st;
 	char link[128];
-	size_t n;
 
 	(void)state;
 	config_dir_make(&d);
@@ -231,15 +228,15 @@ static void a_file_is_replaced_whole_with_its_mode(void **state)
 	(void)snprintf(link, sizeof link, "%s/real.yaml", d.path);
 	assert_int_equal(chmod(link, 0640), 0);
 	assert_int_equal(symlink("real.yaml", d.policy), 0);
-	assert_int_equal(cn_config_edit(&a, &opts, &off, 1, &texts, &n, NULL), 0);
-	assert_int_equal(cn_config_save(&texts[0], &err), 0);
+	assert_int_equal(cn_config_edit(&a, &opts, &off, 1, &texts, NULL), 0);
+	assert_int_equal(cn_config_save(&texts.v[0], &err), 0);
 	assert_int_equal(lstat(d.policy, &st), 0);
 	assert_true(S_ISLNK(st.st_mode));
 	assert_int_equal(stat(link, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0640);
-	assert_int_equal(st.st_size, texts[0].text.n);
+	assert_int_equal(st.st_size, texts.v[0].text.n);
 	/* Somebody else was faster: nothing is lost of what he wrote. */
-	assert_int_equal(cn_config_save(&texts[0], &err), CN_E_BUSY);
+	assert_int_equal(cn_config_save(&texts.v[0], &err), CN_E_BUSY);
 	config_dir_remove(&d);
 }
 
