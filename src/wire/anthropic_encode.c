@@ -192,27 +192,29 @@ static uint64_t adaptive_budget(struct cn_anthropic__body *b)
 	return budget < CN_BUDGET_MIN ? 0 : budget;
 }
 
-/* Thinking between tools alone is hardly any. */
+/* Thinking in a form that the backend knows; between tools alone it is hardly any. */
 static void set_thinking(struct cn_anthropic__body *b)
 {
 	struct cn_json type = cn_json_get(member(b, "thinking"), "type");
-	bool off = cn_json_is(type, "disabled");
-	uint64_t budget = 0;
+	bool adaptive = cn_json_is(type, "adaptive"), enabled = cn_json_is(type, "enabled");
+	bool no_adaptive = cn_anthropic__has(b, CN_QUIRK_NO_ADAPTIVE_THINKING);
+	bool no_budget = cn_anthropic__has(b, CN_QUIRK_NO_THINKING_BUDGET);
+	bool off = cn_json_is(type, "disabled") ||
+	           (no_adaptive && cn_json_is(type, "between_tools")) ||
+	           ((adaptive || enabled) && no_adaptive && no_budget);
+	uint64_t budget;
 
-	if (cn_anthropic__has(b, CN_QUIRK_NO_ADAPTIVE_THINKING)) {
-		if (cn_json_is(type, "adaptive"))
-			budget = adaptive_budget(b);
-		if (budget)
+	if (adaptive && no_adaptive && !off) {
+		budget = adaptive_budget(b);
+		off = budget == 0;
+		if (!off)
 			cn_anthropic__set(
 			    b, "thinking",
 			    cn_view_str(cn_arena_printf(
 				b->arena, "{\"type\":\"enabled\",\"budget_tokens\":%llu}",
 				(unsigned long long)budget)));
-		else if (cn_json_is(type, "adaptive") || cn_json_is(type, "between_tools"))
-			off = true;
 	}
-	if (cn_json_is(type, "enabled") &&
-	    cn_anthropic__has(b, CN_QUIRK_NO_THINKING_BUDGET))
+	if (enabled && no_budget && !off)
 		cn_anthropic__set(b, "thinking", CN_VIEW("{\"type\":\"adaptive\"}"));
 	if (off && cn_anthropic__has(b, CN_QUIRK_ALWAYS_THINKS))
 		cn_anthropic__lose(b, "thinking");
