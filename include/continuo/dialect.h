@@ -254,6 +254,8 @@ bool cn_decoder_end(struct cn_decoder *d, struct cn_arena *a);
  * is of no use to anyone.
  */
 bool cn_decoder_cut_short(const struct cn_decoder *d);
+/* Why an answer that was well formed cannot be used; a constant, or NULL: it was not. */
+const char *cn_decoder_wrong(const struct cn_decoder *d);
 /* Bytes that it holds, for a charge. */
 size_t cn_decoder_held(const struct cn_decoder *d);
 

@@ -118,10 +118,13 @@ bool cn_answer__on_sse(void *self, const struct cn_sse_event *sse)
 	if (sse->comment)
 		return true;
 	if (cn_decoder_event(at->decoder, &at->event_arena, sse->name, sse->data, NULL)) {
+		const char *wrong = cn_decoder_wrong(at->decoder);
+
 		/* The last piece of a body that was cut is cut itself. */
 		if (!at->done)
 			(void)cn_attempt__fail(at, CN_TP_MALFORMED,
-			                       "an event that cannot be read");
+			                       wrong ? wrong
+			                             : "an event that cannot be read");
 		return false;
 	}
 	return !at->ending && !at->cancelled;

@@ -39,6 +39,7 @@ static void read_raw(struct cn_attempt *at, struct cn_view body)
 void cn_verdict__read_body(struct cn_attempt *at)
 {
 	struct cn_view body = cn_buf_view(&at->body);
+	const char *wrong;
 	int bad;
 
 	at->ending = CN_ENDING_NONE; /* what the body says decides */
@@ -51,12 +52,13 @@ void cn_verdict__read_body(struct cn_attempt *at)
 		return;
 	}
 	bad = cn_decoder_whole(at->decoder, &at->arena, body, NULL);
+	wrong = cn_decoder_wrong(at->decoder);
 	if (at->ending || at->cancelled)
 		return;
 	/* An answer whose later blocks cannot be read has told its first ones already. */
 	if (bad && at->event_seen)
 		(void)cn_attempt__fail(at, CN_TP_MALFORMED,
-		                       "a Message that cannot be read");
+		                       wrong ? wrong : "a Message that cannot be read");
 	else
 		judge(at, body); /* an error in a 200, a page, something else */
 }

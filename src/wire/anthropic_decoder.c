@@ -60,8 +60,8 @@ static int end_text(struct messages *m, struct cn_arena *a, struct cn_json calls
 		m->text_over = true;
 		cn_compose__text_end(&m->out, cut);
 	}
-	if (m->out.broken)
-		return malformed(reterr, m->out.broken);
+	if (m->out.base.wrong)
+		return malformed(reterr, m->out.base.wrong);
 	cn_compose__close(&m->out);
 	return cn_compose__end_calls(&m->out, cut, reterr);
 }
@@ -306,8 +306,8 @@ static int take_and_settle(struct messages *m, struct cn_arena *a,
 	err = take(m, a, ev, reterr);
 	if (err)
 		return err;
-	if (m->out.broken)
-		return malformed(reterr, m->out.broken);
+	if (m->out.base.wrong)
+		return malformed(reterr, m->out.base.wrong);
 	if (m->out.hit.n && !m->out.over)
 		end_early(m);
 	else
@@ -367,6 +367,7 @@ static int chat_event(struct messages *m, struct cn_arena *a, struct cn_view dat
 	}
 	err = cn_decoder_event(chat, a, none, data, reterr);
 	m->out.base.cut_short = chat->cut_short;
+	m->out.base.wrong = chat->wrong;
 	return err;
 }
 

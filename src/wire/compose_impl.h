@@ -62,10 +62,9 @@ struct cn_composer {
 	bool open; /* a text or thinking block is */
 	enum cn_block_type type;
 	size_t block;
-	size_t heard;       /* bytes of content that came */
-	size_t said;        /* of them, told or dropped by rule: what the output is */
-	size_t told;        /* events */
-	const char *broken; /* why the answer cannot be used; a constant */
+	size_t heard; /* bytes of content that came */
+	size_t said;  /* of them, told or dropped by rule: what the output is */
+	size_t told;  /* events */
 
 	enum cn_thought_state thought;
 	const char *close_tag; /* INSIDE */
@@ -162,7 +161,7 @@ void cn_compose__calls_done(struct cn_composer *c);
 
 /* ---- toolmarkup.c ---- */
 
-/* Text or thinking in which calls may stand; sets broken. */
+/* Text or thinking in which calls may stand; sets base.wrong. */
 void cn_markup__feed(struct cn_composer *c, struct cn_markup *m, struct cn_view text);
 /* Something else begins: what may yet become a marker is told; a call stays open. */
 void cn_markup__settle(struct cn_composer *c, struct cn_markup *m);

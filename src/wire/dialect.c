@@ -77,6 +77,11 @@ bool cn_decoder_cut_short(const struct cn_decoder *d)
 	return d && d->cut_short;
 }
 
+const char *cn_decoder_wrong(const struct cn_decoder *d)
+{
+	return d->wrong;
+}
+
 size_t cn_decoder_held(const struct cn_decoder *d)
 {
 	return d && d->ops->held ? d->ops->held(d) : 0;

@@ -142,8 +142,8 @@ static int finish(struct cn_chat *c, struct cn_error *reterr)
 
 	c->out.over = true;
 	cn_compose__text_end(&c->out, cut);
-	if (c->out.broken)
-		return cn_fail(reterr, CN_E_INVALID, "%s", c->out.broken);
+	if (c->out.base.wrong)
+		return cn_fail(reterr, CN_E_INVALID, "%s", c->out.base.wrong);
 	cn_compose__close(&c->out);
 	/* Without a finish reason a call that is not whole was cut by who knows what. */
 	err = cn_compose__end_calls(&c->out,
@@ -297,8 +297,8 @@ static int read_choice(struct cn_chat *c, struct cn_arena *a,
 	read_reasoning(c, a, &delta);
 	read_content(c, a, delta.content);
 	cn_compose__text(&c->out, cn_json_text(a, delta.refusal));
-	if (c->out.broken)
-		return cn_fail(reterr, CN_E_INVALID, "%s", c->out.broken);
+	if (c->out.base.wrong)
+		return cn_fail(reterr, CN_E_INVALID, "%s", c->out.base.wrong);
 	if (c->out.hit.n) {
 		read_usage(c, choice->usage);
 		return finish_early(c, reterr);

@@ -207,7 +207,7 @@ static enum turned turn(struct cn_composer *c, struct cn_markup *m, struct cn_vi
 
 	for (size_t i = 0; turned == CN_TURNED && i < f->n; i++)
 		if (!cn_compose__whole_call(c, f->calls[i].name, f->calls[i].input))
-			c->broken = "more than 128 tool calls";
+			c->base.wrong = "more than 128 tool calls";
 	m->behind |= turned == CN_TURNED;
 	cn_arena_done(&f->arena);
 	free(f);
@@ -251,9 +251,9 @@ static void turn_whole(struct cn_composer *c, struct cn_markup *m, size_t n, siz
 	if (turned == CN_NOT_OURS || (turned == CN_UNREADABLE && is_thought(c, m)))
 		tell_text(c, m, whole);
 	else if (turned == CN_UNREADABLE)
-		c->broken = "a tool call in the text that cannot be read";
+		c->base.wrong = "a tool call in the text that cannot be read";
 	if (++m->n_seen > CN_SEEN_MAX)
-		c->broken = "more than 1024 pieces of markup";
+		c->base.wrong = "more than 1024 pieces of markup";
 	m->at += n;
 	m->inside = false;
 }
@@ -330,11 +330,11 @@ static bool step_inside(struct cn_composer *c, struct cn_markup *m)
 	if (text.n <= CN_ARGUMENTS_MAX)
 		return false;
 	if (!is_thought(c, m)) {
-		c->broken = "a tool call over 1 MiB";
+		c->base.wrong = "a tool call over 1 MiB";
 		return false;
 	}
 	if (++m->n_seen > CN_SEEN_MAX)
-		c->broken = "more than 1024 pieces of markup";
+		c->base.wrong = "more than 1024 pieces of markup";
 	tell_text(c, m, cn_view_cut(text, m->opened));
 	m->at += m->opened;
 	m->inside = false;
@@ -400,7 +400,7 @@ static bool step(struct cn_composer *c, struct cn_markup *m, bool over)
 static void run(struct cn_composer *c, struct cn_markup *m, bool over)
 {
 	m->running = true;
-	while (m->at < m->held.n && !c->base.stopped && !c->broken && !c->hit.n &&
+	while (m->at < m->held.n && !c->base.stopped && !c->base.wrong && !c->hit.n &&
 	       step(c, m, over))
 		;
 	if (m->at)
@@ -435,7 +435,7 @@ void cn_markup__end(struct cn_composer *c, struct cn_markup *m, bool cut)
 	enum turned turned = CN_TURNED;
 
 	run(c, m, true);
-	if (!m->inside || c->broken || c->hit.n) {
+	if (!m->inside || c->base.wrong || c->hit.n) {
 		cn_markup__settle(c, m);
 	} else if (!cut) {
 		/* Only its last marker may be missing. */
@@ -453,7 +453,7 @@ void cn_markup__end(struct cn_composer *c, struct cn_markup *m, bool cut)
 	if (turned == CN_NOT_OURS || (turned == CN_UNREADABLE && is_thought(c, m)))
 		tell_text(c, m, cn_buf_view(&m->held));
 	else if (turned == CN_UNREADABLE)
-		c->broken = "a tool call in the text that has no end";
+		c->base.wrong = "a tool call in the text that has no end";
 	m->inside = false;
 	cn_buf_clear(&m->held);
 }

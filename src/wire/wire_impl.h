@@ -103,9 +103,10 @@ struct cn_decoder {
 	const struct cn_decoder_ops *ops;
 	struct cn_decode_hints hints;
 	cn_decode_fn on_event;
-	void *self;     /* borrowed */
-	bool stopped;   /* the other side wants no more, or all was said */
-	bool cut_short; /* by us, at a stop sequence */
+	void *self;        /* borrowed */
+	bool stopped;      /* the other side wants no more, or all was said */
+	bool cut_short;    /* by us, at a stop sequence */
+	const char *wrong; /* why the answer cannot be used; a constant */
 };
 
 /* All are given their own decoder; held and end may be NULL: nothing is held or ended. */
