@@ -193,12 +193,12 @@ struct cn_provider_opts {
 	/* Each request as it is answered, for a log; may be NULL. */
 	void (*on_request)(void *self, const char *backend, size_t n, const char *step,
 	                   struct cn_view head, struct cn_view body);
-	/* What is wrong with a request, into ret of n bytes; false: nothing.  May be NULL.
-	 * What it finds wrong is answered with a 400 that says so, whatever the script
-	 * says.
+	/* What is wrong with a request to backend, into ret of n bytes; false: nothing. May
+	 * be NULL. What it finds wrong is answered with a 400 that says so, whatever the
+	 * script says.
 	 */
-	bool (*breach)(void *self, struct cn_view head, struct cn_view body, char *ret,
-	               size_t n);
+	bool (*breach)(void *self, const char *backend, struct cn_view head,
+	               struct cn_view body, char *ret, size_t n);
 	void *self;
 };
 struct cn_provider *cn_provider_new(const struct cn_provider_opts *opts);

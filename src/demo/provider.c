@@ -461,8 +461,8 @@ static void peer_next(struct peer *peer)
 	else
 		peer->step.held = false;
 	if (b->provider->opts.breach &&
-	    b->provider->opts.breach(b->provider->opts.self, head, body, peer->breach,
-	                             sizeof(peer->breach)))
+	    b->provider->opts.breach(b->provider->opts.self, b->name, head, body,
+	                             peer->breach, sizeof(peer->breach)))
 		peer->step = (struct cn_step){
 		    .kind = CN_STEP_STATUS, .n = 400, .message = cn_view_str(peer->breach)};
 	if (b->provider->opts.on_request)

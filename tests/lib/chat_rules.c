@@ -12,6 +12,8 @@ struct rules {
 	bool broken;
 };
 
+#define BIT(symbol) (UINT64_C(1) << CN_QUIRK_##symbol)
+
 static bool quirk(const struct rules *r, enum cn_quirk q)
 {
 	return r->quirks & cn_quirk_bit(q);
@@ -179,6 +181,39 @@ static void check_assistant(struct rules *r, struct talk *t, yyjson_val *m)
 	t->answered = 0;
 }
 
+/* Members of a message that only some servers know. */
+static void check_own_members(struct rules *r, yyjson_val *m)
+{
+	static const struct {
+		const char *name;
+		uint64_t wants; /* one of them; 0: none */
+	} members[] = {
+	    {"role", 0},
+	    {"content", 0},
+	    {"tool_calls", 0},
+	    {"tool_call_id", 0},
+	    {"name", 0},
+	    {"reasoning_content", BIT(REASONING_CONTENT_BACK) | BIT(REASONING_DEMANDED)},
+	    {"reasoning", BIT(REASONING_BACK)},
+	    {"reasoning_details", BIT(REASONING_DETAILS_BACK)},
+	    {"prefix", BIT(PREFIX_FLAG)},
+	    {"partial", BIT(PARTIAL_FLAG)},
+	};
+	size_t i, max;
+	yyjson_val *key, *v;
+
+	yyjson_obj_foreach(m, i, max, key, v)
+	{
+		bool known = false;
+
+		for (size_t k = 0; k < sizeof(members) / sizeof(members[0]); k++)
+			known |= is(key, members[k].name) &&
+			         (!members[k].wants || r->quirks & members[k].wants);
+		if (!known)
+			breach(r, "a message's member", text(key));
+	}
+}
+
 static void check_user(struct rules *r, struct talk *t, yyjson_val *m)
 {
 	yyjson_val *content = yyjson_obj_get(m, "content");
@@ -196,6 +231,7 @@ static void check_message(struct rules *r, struct talk *t, yyjson_val *m)
 {
 	yyjson_val *role = yyjson_obj_get(m, "role");
 
+	check_own_members(r, m);
 	if (!is(role, "tool") && t->calls && t->answered != yyjson_arr_size(t->calls))
 		breach(r, "a call without a result", NULL);
 	if (is(role, "system")) {
@@ -273,6 +309,42 @@ static void check_stop(struct rules *r, yyjson_val *stop)
 	    breach(r, "an empty stop", NULL);
 }
 
+/* Members that only some servers know, and those that some refuse. */
+static void check_what_is_known(struct rules *r, yyjson_val *root)
+{
+	static const struct {
+		const char *path;
+		uint64_t wants, refused; /* quirks: one of the first, none of the second */
+	} members[] = {
+	    {"/top_k", BIT(TOP_K), 0},
+	    {"/max_tokens", 0, BIT(MAX_COMPLETION_TOKENS)},
+	    {"/max_completion_tokens", BIT(MAX_COMPLETION_TOKENS), 0},
+	    {"/stream_options", 0, BIT(NO_STREAM_OPTIONS)},
+	    {"/tool_choice", 0, BIT(NO_TOOL_CHOICE)},
+	    {"/tool_choice/function", 0, BIT(STRING_TOOL_CHOICE) | BIT(AUTO_TOOL_CHOICE)},
+	    {"/parallel_tool_calls", 0, BIT(NO_PARALLEL_SWITCH)},
+	    {"/response_format/json_schema", 0, BIT(JSON_OBJECT_ONLY)},
+	    {"/prompt_cache_key", BIT(PROMPT_CACHE_KEY), 0},
+	    {"/reasoning_effort", BIT(EFFORT), 0},
+	    {"/thinking", BIT(THINKING_TYPE), 0},
+	    {"/enable_thinking", BIT(ENABLE_THINKING), 0},
+	    {"/thinking_budget", BIT(ENABLE_THINKING), 0},
+	    {"/reasoning", BIT(REASONING_OBJECT), 0},
+	    {"/chat_template_kwargs", BIT(TEMPLATE_THINKING), 0},
+	    {"/continue_final_message", BIT(CONTINUE_FLAG), 0},
+	};
+
+	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
+		if (yyjson_ptr_get(root, members[i].path) &&
+		    ((members[i].wants && !(r->quirks & members[i].wants)) ||
+		     r->quirks & members[i].refused))
+			breach(r, "a member that this server refuses", members[i].path);
+	if (yyjson_is_str(yyjson_obj_get(root, "tool_choice")) &&
+	    !is(yyjson_obj_get(root, "tool_choice"), "auto") &&
+	    quirk(r, CN_QUIRK_AUTO_TOOL_CHOICE))
+		breach(r, "another tool_choice than auto", NULL);
+}
+
 static void check_members(struct rules *r, yyjson_val *root)
 {
 	static const char *const known[] = {"model",
@@ -313,8 +385,6 @@ static void check_members(struct rules *r, yyjson_val *root)
 	if (yyjson_obj_get(root, "max_tokens") &&
 	    yyjson_obj_get(root, "max_completion_tokens"))
 		breach(r, "two limits", NULL);
-	if (yyjson_obj_get(root, "top_k") && !quirk(r, CN_QUIRK_TOP_K))
-		breach(r, "top_k", NULL);
 	if (yyjson_get_len(yyjson_obj_get(root, "model")) == 0)
 		breach(r, "no model", NULL);
 	if (yyjson_obj_size(yyjson_obj_get(root, "thinking")) > 1)
@@ -331,6 +401,7 @@ const char *chat_rules_breach(struct cn_view body, uint64_t quirks, char *ret, s
 		breach(&r, "no JSON object", NULL);
 	} else {
 		check_members(&r, root);
+		check_what_is_known(&r, root);
 		check_messages(&r, yyjson_obj_get(root, "messages"));
 		check_tools(&r, root);
 		check_stop(&r, yyjson_obj_get(root, "stop"));

@@ -1,14 +1,15 @@
 /*
  * The scripted provider as a program, for tests in other languages.
  *
- *   provider [--log FILE] NAME=SCRIPT…
+ *   provider [--log FILE] [--quirks NAME=WORD,WORD…]… NAME=SCRIPT…
  *
  * Prints {"ports":{"NAME":PORT,…}} when it listens.  Then takes lines on standard input:
  * `script NAME STEPS` (another script from the next request on), `go NAME` (an answer that
  * waits goes on) and `quit`; ends with its input.  Each is answered by a line, {} or
  * {"error":TEXT}, so that who waits for it knows that the next request meets it.  Each
  * request is appended to the log as one JSON line; a Chat Completions request that breaks a
- * rule of that format has it there as `breach`.  One loop, one thread.
+ * rule of that format, or of a server with those quirks, has it there as `breach`.  One
+ * loop, one thread.
  */
 #include "continuo/demo.h"
 
@@ -21,6 +22,8 @@
 #include "continuo/hash.h"
 #include "continuo/json.h"
 
+#define CN_QUIRKY_MAX 128
+
 struct program {
 	uv_loop_t loop;
 	uv_pipe_t input;
@@ -28,11 +31,50 @@ struct program {
 	struct cn_buf line;
 	FILE *log;
 	struct cn_view breach; /* of the request at hand; borrowed from its peer */
+	struct {
+		struct cn_view backend; /* borrowed from the arguments */
+		uint64_t quirks;
+	} quirky[CN_QUIRKY_MAX];
+	size_t n_quirky;
 	bool over;
 };
 
-static bool find_breach(void *self, struct cn_view head, struct cn_view body, char *ret,
-                        size_t n)
+static uint64_t quirks_of(const struct program *p, const char *backend)
+{
+	for (size_t i = 0; i < p->n_quirky; i++)
+		if (cn_view_is(p->quirky[i].backend, backend))
+			return p->quirky[i].quirks;
+	return 0;
+}
+
+/* NAME=WORD,WORD; false when one is no quirk. */
+static bool add_quirks(struct program *p, const char *arg)
+{
+	static const char *const words[] = {
+#define X(symbol, name, meaning) [CN_QUIRK_##symbol] = (name),
+	    CN_QUIRKS(X)
+#undef X
+	};
+	struct cn_view rest = cn_view_str(arg), word;
+
+	if (p->n_quirky == CN_QUIRKY_MAX ||
+	    !cn_view_split(&rest, '=', &p->quirky[p->n_quirky].backend))
+		return false;
+	while (cn_view_split(&rest, ',', &word)) {
+		size_t i = 0, n = sizeof(words) / sizeof(words[0]);
+
+		while (i < n && !cn_view_is(cn_view_trim(word), words[i]))
+			i++;
+		if (i == n)
+			return false;
+		p->quirky[p->n_quirky].quirks |= cn_quirk_bit((enum cn_quirk)i);
+	}
+	p->n_quirky++;
+	return true;
+}
+
+static bool find_breach(void *self, const char *backend, struct cn_view head,
+                        struct cn_view body, char *ret, size_t n)
 {
 	struct program *p = self;
 	struct cn_view first = head;
@@ -40,7 +82,7 @@ static bool find_breach(void *self, struct cn_view head, struct cn_view body, ch
 
 	(void)cn_view_split(&head, '\r', &first);
 	if (cn_view_find(first, CN_VIEW("/chat/completions"), 0) != SIZE_MAX)
-		found = chat_rules_breach(body, 0, ret, n);
+		found = chat_rules_breach(body, quirks_of(p, backend), ret, n);
 	p->breach = found ? cn_view_str(found) : (struct cn_view){NULL, 0};
 	return found;
 }
@@ -169,6 +211,9 @@ int main(int argc, char **argv)
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--log") == 0 && i + 1 < argc)
 			p.log = fopen(argv[++i], "a");
+		else if (strcmp(argv[i], "--quirks") == 0 && i + 1 < argc &&
+		         add_quirks(&p, argv[i + 1]))
+			i++;
 		else if (add(&p, argv[i], &ports))
 			return 1;
 	}

@@ -58,9 +58,12 @@ def json_lines(path):
 class Provider:
     """Backends that follow scripts; `seen` is what they were asked."""
 
-    def __init__(self, program, home, scripts):
+    def __init__(self, program, home, scripts, quirks):
         self.log = os.path.join(home, 'seen.jsonl')
-        args = [program, '--log', self.log] + [f'{n}={s}' for n, s in scripts.items()]
+        args = [program, '--log', self.log]
+        for name, words in quirks.items():
+            args += ['--quirks', f'{name}={words.strip("[] ")}']
+        args += [f'{n}={s}' for n, s in scripts.items()]
         self.child = subprocess.Popen(args, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         line = self.child.stdout.readline()
         if not line:
@@ -162,7 +165,8 @@ class World:
 
     def start_provider(self):
         if self.provider is None and self.scripts:
-            self.provider = Provider(self.provider_program, self.home, {n: self.fill(s) for n, s in self.scripts.items()})
+            quirks = {n: b['quirks'] for n, b in self.policy.backends.items() if n in self.scripts and 'quirks' in b}
+            self.provider = Provider(self.provider_program, self.home, {n: self.fill(s) for n, s in self.scripts.items()}, quirks)
 
     def start(self, wants_token=True):
         """Starts the router; when it ends instead of serving, `exit` says how."""

@@ -57,9 +57,12 @@ def end_children():
 
 
 class Provider:
-    def __init__(self, home, **scripts):
+    def __init__(self, home, quirks=None, **scripts):
         self.log = os.path.join(home, 'seen.jsonl')
-        args = [PROVIDER, '--log', self.log] + [f'{n}={s}' for n, s in scripts.items()]
+        args = [PROVIDER, '--log', self.log]
+        for name, words in (quirks or {}).items():
+            args += ['--quirks', f'{name}={",".join(words)}']
+        args += [f'{n}={s}' for n, s in scripts.items()]
         self.child = spawn(args, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.ports = json.loads(self.child.stdout.readline())['ports']
 
