@@ -74,7 +74,7 @@ void cn_config_schema(struct cn_buf *b);
 /* One preset of the built-in catalogue, for `vault set --preset` and listings. */
 struct cn_preset {
 	const char *name, *title;
-	const char *url, *origin; /* of the Anthropic door; NULL: it has none */
+	const char *url, *origin; /* NULL: a backend has to name its own */
 	enum cn_wire wire;
 };
 size_t cn_catalogue_presets(const struct cn_preset **ret);
