@@ -63,10 +63,13 @@ static enum cn_probe_verdict judge_call(struct cn_probe_look *l,
 		cn_buf_printf(l->came, "; %s", wrong);
 		return CN_PROBE_BAD;
 	}
-	if (a->calls[0].id.n == 0 || !cn_view_is(a->stop_reason, "tool_use")) {
-		cn_buf_printf(l->came, "; %s",
-		              a->calls[0].id.n ? "the answer does not end for a call"
-		                               : "no id");
+	/* A call that came as text has none; the router gives it one, as to all. */
+	if (a->calls[0].id.n == 0 && !l->model->tool_format) {
+		cn_buf_add_str(l->came, "; no id");
+		return CN_PROBE_ODD;
+	}
+	if (!cn_view_is(a->stop_reason, "tool_use")) {
+		cn_buf_add_str(l->came, "; the answer does not end for a call");
 		return CN_PROBE_ODD;
 	}
 	return CN_PROBE_GOOD;
@@ -101,7 +104,7 @@ enum cn_probe_verdict cn_probe__judge_parallel(struct cn_probe_look *l)
 			return CN_PROBE_BAD;
 		}
 	}
-	if (cn_view_eq(a->calls[0].id, a->calls[1].id)) {
+	if (a->calls[0].id.n && cn_view_eq(a->calls[0].id, a->calls[1].id)) {
 		cn_buf_add_str(l->came, "; both with the same id");
 		return CN_PROBE_ODD;
 	}

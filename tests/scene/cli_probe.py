@@ -274,5 +274,21 @@ def q0010_the_scripted_provider(home):
         os.unlink(provider.log)
 
 
+@scene
+def q0011_what_was_written_helps(home):
+    """In Chat Completions: with the findings in the policy, what failed works."""
+    backend = Backend('drops_system', 'leaks')
+    path = write(home, backend.port, 'openai-chat')
+    verdicts, told = probe(home, '--write', status=1)
+    same({c: v for c, v in verdicts.items() if v == 'no'},
+         {'system': 'no', 'tool_call': 'no', 'tool_stream': 'no', 'parallel': 'no'}, json.dumps(told, indent=1))
+    same((told['written'], findings(told)), (True, {'continuation': 'prefill', 'images': 'true', 'tool_format': 'hermes',
+                                                    'quirks': '[fold_system]'}), 'findings')
+    verdicts, told = probe(home)
+    same({c: v for c, v in verdicts.items() if v == 'no'}, {}, f'{text_of(path)}: {json.dumps(told, indent=1)}')
+    same((verdicts['system'], verdicts['tool_call'], verdicts['tool_stream']), ('ok', 'ok', 'ok'), 'what failed before')
+    backend.stop()
+
+
 if __name__ == '__main__':
     sys.exit(harness.main())

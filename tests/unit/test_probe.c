@@ -239,6 +239,13 @@ static void calls_are_looked_into(void **state)
 	answer(b, "forced")->n_calls = 0;
 	judge(b);
 	expect(b, "tool_call", "no", "another tool");
+	answer(b, "call")->calls[0].name = CN_VIEW("get_weather");
+	answer(b, "call")->calls[0].id = (struct cn_view){NULL, 0};
+	judge(b);
+	expect(b, "tool_call", "odd", "no id");
+	b->model.tool_format = "hermes";
+	judge(b);
+	expect(b, "tool_call", "ok", "Paris");
 	expect(b, "tool_stream", "odd", "does not end for a call");
 	expect(b, "parallel", "odd", "the same id");
 	expect(b, "tool_choice", "odd", "no call");
