@@ -588,6 +588,25 @@ static void a_body_that_never_ends_is_given_up(void **state)
 	ear_done(&second);
 }
 
+/* What a backend still says behind a stop sequence of the request is not paid for. */
+static void an_answer_cut_at_a_stop_sequence_is_left(void **state)
+{
+	static const struct step steps[] = {R, S(SSE_HEAD EV_START EV_BLOCK EV_HELLO), Z};
+	struct server *s = server_new(steps);
+	struct client *c = client_new(s->port);
+	struct ear e = {0};
+
+	(void)state;
+	c->opts.hints.stop_sequences = cn_json_root(CN_VIEW("[\"lo\"]"));
+	client_run(c, &e);
+	assert_string_equal(cn_class_name(e.outcome.class), "ok");
+	assert_string_equal(cn_buf_cstr(&e.text), "Hel");
+	assert_int_equal(c->charge.used, 0); /* it does not wait for the body's end */
+	client_free(c);
+	server_free(s);
+	ear_done(&e);
+}
+
 static void the_first_byte_is_timed(void **state)
 {
 	static const struct step steps[] = {R, S(SSE_HEAD EV_START), Z};
@@ -627,6 +646,7 @@ int main(void)
 	    cmocka_unit_test(a_kept_connection_that_is_reset_costs_nothing),
 	    cmocka_unit_test(a_body_that_ends_late_keeps_its_connection),
 	    cmocka_unit_test(a_body_that_never_ends_is_given_up),
+	    cmocka_unit_test(an_answer_cut_at_a_stop_sequence_is_left),
 	    cmocka_unit_test(the_first_byte_is_timed),
 	};
 	struct cn_error err;
