@@ -597,9 +597,10 @@ bool cn_splice_empty(const struct cn_splice *s)
 {
 	struct cn_view r = s->stop_reason;
 
+	/* Text that ends before its first word, by a sequence that is named, is whole. */
 	return s->ended && (s->continuing ? s->gave == 0 : !has_content(s)) &&
 	       (r.n == 0 || cn_view_is(r, "end_turn") || cn_view_is(r, "tool_use") ||
-	        cn_view_is(r, "stop_sequence"));
+	        (cn_view_is(r, "stop_sequence") && s->stop_sequence.n == 0));
 }
 
 bool cn_splice_cut_tool(const struct cn_splice *s)

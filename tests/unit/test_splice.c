@@ -559,17 +559,32 @@ static void odd_framing_of_blocks_is_levelled(void **state)
 	}
 }
 
-static void empty_answers_are_seen(void **state)
+static bool is_empty(const char *stream)
 {
 	struct cn_splice_opts o = opts_with(CN_TOOLS);
 	struct feeder f = {.splice = cn_splice_new(&o)};
+	bool empty;
 
-	(void)state;
 	cn_splice_begin(f.splice, &author);
-	assert_null(feed(&f, cn_view_str(CN_START CN_TEXT0 CN_STOP0 CN_END("end_turn"))));
-	assert_true(cn_splice_empty(f.splice));
+	assert_null(feed(&f, cn_view_str(stream)));
+	empty = cn_splice_empty(f.splice);
 	cn_splice_free(f.splice);
 	cn_arena_done(&f.arena);
+	return empty;
+}
+
+static void empty_answers_are_seen(void **state)
+{
+	(void)state;
+	assert_true(is_empty(CN_START CN_TEXT0 CN_STOP0 CN_END("end_turn")));
+	/* Some say so of whatever ended them: only a sequence that is named is an end. */
+	assert_true(is_empty(CN_START CN_TEXT0 CN_STOP0 CN_END("stop_sequence")));
+	assert_false(is_empty(
+	    CN_START CN_TEXT0 CN_STOP0
+	    "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":"
+	    "{\"stop_reason\":\"stop_sequence\",\"stop_sequence\":\"END\"},\"usage\":"
+	    "{\"output_tokens\":1}}\n\nevent: message_stop\ndata: {\"type\":"
+	    "\"message_stop\"}\n\n"));
 }
 
 /* ---- every recorded stream ---- */
