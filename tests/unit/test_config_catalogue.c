@@ -346,6 +346,18 @@ static void models_of_one_provider_differ_in_what_they_refuse(void **state)
 	assert_false(cn_model_has_quirk(&p->models[0], CN_QUIRK_THINKING_TYPE));
 	assert_true(drops(&p->models[0], "top_p"));
 	cn_policy_unref(p);
+	p = one_model(&d, "anthropic", "claude-opus-5-5");
+	assert_true(cn_model_has_quirk(&p->models[0], CN_QUIRK_NO_THINKING_BUDGET));
+	assert_true(drops(&p->models[0], "temperature"));
+	cn_policy_unref(p);
+	p = one_model(&d, "bedrock-mantle", "anthropic.claude-haiku-4-5-20251001-v1:0");
+	assert_true(cn_model_has_quirk(&p->models[0], CN_QUIRK_NO_ADAPTIVE_THINKING));
+	assert_false(drops(&p->models[0], "temperature"));
+	cn_policy_unref(p);
+	p = one_model(&d, "anthropic", "client");
+	assert_true(p->models[0].quirks == 0);
+	assert_int_equal(p->models[0].n_drop_fields, 0);
+	cn_policy_unref(p);
 	p = one_model(&d, "zai-chat", "glm-5.1");
 	assert_int_equal(p->models[0].n_add_fields, 1);
 	assert_string_equal(p->models[0].add_fields[0].name, "tool_stream");
