@@ -92,12 +92,11 @@ void cn_splice_partial(const struct cn_splice *s, struct cn_buf *b);
 /* ---- life ---- */
 
 struct cn_splice_opts {
-	struct cn_view message_id;     /* fresh; borrowed */
-	struct cn_view model;          /* what message.model says; borrowed */
-	bool model_answered;           /* say the answering model's id instead */
-	struct cn_json tools;          /* of the request; borrowed */
-	struct cn_view messages;       /* raw, of the request: ids in use; borrowed */
-	struct cn_json stop_sequences; /* of the request; borrowed */
+	struct cn_view message_id; /* fresh; borrowed */
+	struct cn_view model;      /* what message.model says; borrowed */
+	bool model_answered;       /* say the answering model's id instead */
+	struct cn_json tools;      /* of the request; borrowed */
+	struct cn_view messages;   /* raw, of the request: ids in use; borrowed */
 	bool tool_calls_live;
 	bool gathers; /* the client gets the Message whole: holding has no limit */
 	uint64_t hold_thinking_ms;
@@ -156,7 +155,7 @@ uint64_t cn_splice_thinking_proves_at(const struct cn_splice *s);
 /* Bytes of the answer that are in memory, given to the client or not. */
 size_t cn_splice_held(const struct cn_splice *s);
 bool cn_splice_committed(const struct cn_splice *s);
-/* message_stop was seen, or a stop sequence that began before a joint. */
+/* message_stop was seen. */
 bool cn_splice_ended(const struct cn_splice *s);
 /*
  * The attempt ended normally with nothing to give: no text, no call; of one that goes on,

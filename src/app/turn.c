@@ -480,14 +480,6 @@ static void on_head(void *self, const struct cn_field_list *fields)
 			                      cn_arena_view(&t->arena, fields->v[i].value)};
 }
 
-/* A stop sequence across a joint ends the answer; the backend does not know. */
-static const char *over_early(const struct cn_turn *t, const struct cn_event *ev)
-{
-	return cn_splice_ended(t->splice) && ev->kind != CN_EV_MESSAGE_STOP
-	           ? "a stop sequence across the joint"
-	           : NULL;
-}
-
 static const char *on_event(void *self, const struct cn_event *ev)
 {
 	struct cn_turn *t = self;
@@ -511,9 +503,9 @@ static const char *on_event(void *self, const struct cn_event *ev)
 	case CN_TURN_CONTINUING:
 		if (cn_splice_gave(t->splice))
 			turn_enter(t, CN_TURN_STREAMING);
-		return over_early(t, ev);
+		return NULL;
 	case CN_TURN_STREAMING:
-		return over_early(t, ev);
+		return NULL;
 	case CN_TURN_PLANNING:
 	case CN_TURN_RESTING:
 	case CN_TURN_DRAINING:

@@ -239,14 +239,12 @@ static bool look_up(struct cn_turn *t)
 
 static void begin(struct cn_turn *t)
 {
-	const struct cn_member *stops = cn_request_member(&t->req, "stop_sequences");
 	struct cn_splice_opts opts = {
 	    .message_id = cn_id_message(&t->arena),
 	    .model = t->req.model,
 	    .model_answered = t->plan.fallback->report_answered,
 	    .tools = t->req.tools,
 	    .messages = t->req.messages.raw,
-	    .stop_sequences = stops ? stops->value : (struct cn_json){.kind = CN_JSON_NONE},
 	    .tool_calls_live = t->plan.fallback->tool_calls_live,
 	    .gathers = !t->req.stream,
 	    .hold_thinking_ms = t->plan.fallback->hold_thinking_ms,

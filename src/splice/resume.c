@@ -3,44 +3,11 @@
  *
  * The text of a continuation goes through the joint, into the text block that is still open
  * or into a new one; thinking that comes before it waits, because it can only be given when
- * that block is closed.  A stop sequence that began before the joint is found behind it.
- * Owns what the joint holds; writes through splice.c.  Pure.
+ * that block is closed.  Owns what the joint holds; writes through splice.c.  Pure.
  */
 #include "splice_impl.h"
 
-/* Stop sequences looked for across a joint: more and longer ones than these, which no
- * backend takes, would cost a peer little and the loop much. */
-#define CN_STOPS_MAX  64
-#define CN_STOP_BYTES 1024
-
 /* ---- beginning ---- */
-
-/* How many bytes of the continuation decide whether a stop sequence crosses the joint. */
-static size_t straddle(const struct cn_splice *s, struct cn_view given, struct cn_view said,
-                       struct cn_view *rethit)
-{
-	CN_AUTO(cn_arena) a = {0};
-	size_t most = 0;
-
-	for (struct cn_json_iter it = cn_json_iter(s->opts.stop_sequences);
-	     cn_json_next(&it) && it.index < CN_STOPS_MAX;) {
-		struct cn_view stop = {NULL, 0};
-
-		if (it.value.raw.n <= CN_STOP_BYTES)
-			stop = cn_json_text(&a, it.value);
-
-		for (size_t n = 1; n < stop.n; n++) {
-			struct cn_view rest = cn_view_from(stop, n);
-
-			if (!cn_view_ends(given, cn_view_cut(stop, n)))
-				continue;
-			most = rest.n > most ? rest.n : most;
-			if (rethit && cn_view_starts(said, rest))
-				*rethit = it.value.raw;
-		}
-	}
-	return most;
-}
 
 bool cn_splice_continue(struct cn_splice *s, const struct cn_author *author,
                         enum cn_resume how)
@@ -64,7 +31,6 @@ bool cn_splice_continue(struct cn_splice *s, const struct cn_author *author,
 	s->joint = cn_joint_new(
 	    cn_buf_view(&text),
 	    how == CN_RESUME_PREFILL ? CN_JOINT_PREFILL : CN_JOINT_ASKED, s->opts.charge);
-	s->straddle_max = straddle(s, cn_buf_view(&text), (struct cn_view){NULL, 0}, NULL);
 	return s->joint != NULL;
 }
 
@@ -207,38 +173,12 @@ static const char *give_text(struct cn_splice *s, struct cn_view text)
 	return NULL;
 }
 
-/* Text behind the joint: held until no stop sequence can have begun before it. */
-static const char *behind_joint(struct cn_splice *s, struct cn_view text, bool over)
-{
-	struct cn_view hit = {NULL, 0};
-	CN_AUTO(cn_buf) given = {0};
-	const char *bad;
-
-	if (s->straddle_max == 0)
-		return give_text(s, text);
-	cn_buf_add_view(&s->straddle, text);
-	if (s->straddle.n == 0 || (s->straddle.n < s->straddle_max && !over))
-		return NULL;
-	cn_splice_text(s, &given);
-	(void)straddle(s, cn_buf_view(&given), cn_buf_view(&s->straddle), &hit);
-	s->straddle_max = 0;
-	if (hit.n) {
-		s->stop_reason = CN_VIEW("stop_sequence");
-		s->stop_sequence = cn_json_text(&s->arena, cn_json_root(hit));
-		s->ended = true;
-		return NULL;
-	}
-	bad = give_text(s, cn_buf_view(&s->straddle));
-	cn_buf_clear(&s->straddle);
-	return bad;
-}
-
 const char *cn_splice__join_text(struct cn_splice *s, struct cn_view text)
 {
 	CN_AUTO(cn_buf) fresh = {0};
 
 	cn_joint_feed(s->joint, text, &fresh);
-	return behind_joint(s, cn_buf_view(&fresh), false);
+	return give_text(s, cn_buf_view(&fresh));
 }
 
 const char *cn_splice__join_end(struct cn_splice *s)
@@ -247,7 +187,7 @@ const char *cn_splice__join_end(struct cn_splice *s)
 	const char *bad;
 
 	cn_joint_end(s->joint, &fresh);
-	bad = behind_joint(s, cn_buf_view(&fresh), true);
+	bad = give_text(s, cn_buf_view(&fresh));
 	s->joining = NULL;
 	/* What is said again in several blocks goes on in the next. */
 	if (cn_joint_repeats(s->joint))

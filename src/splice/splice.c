@@ -35,8 +35,6 @@ void cn_splice__reset(struct cn_splice *s, const struct cn_author *author)
 	s->continuing = false;
 	s->joint = cn_joint_free(s->joint);
 	s->joining = NULL;
-	cn_buf_clear(&s->straddle);
-	s->straddle_max = 0;
 }
 
 struct cn_splice *cn_splice_new(const struct cn_splice_opts *opts)
@@ -58,7 +56,6 @@ struct cn_splice *cn_splice_free(struct cn_splice *s)
 	cn_assert(s->charged == 0);
 	cn_charge_release(s->opts.charge, s->kept);
 	s->joint = cn_joint_free(s->joint);
-	cn_buf_done(&s->straddle);
 	cn_buf_done(&s->out);
 	cn_arena_done(&s->arena);
 	free(s);

@@ -62,8 +62,6 @@ struct cn_splice {
 	bool continuing;
 	struct cn_joint *joint;   /* owned; NULL: there is nothing to join, or no more */
 	struct cn_block *joining; /* borrowed: the block whose text goes through it */
-	struct cn_buf straddle; /* owned: text held for a stop sequence across the joint */
-	size_t straddle_max;    /* bytes that decide it; 0: none can be */
 };
 
 /* ---- splice.c ---- */

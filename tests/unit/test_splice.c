@@ -363,48 +363,6 @@ static void an_end_that_lacks_its_last_event_is_one(void **state)
 	     "{\"type\":\"content_block_delta\",\"index\":" #i ",\"delta\":" \
 	     "{\"type\":\"text_delta\",\"text\":\"" text "\"}}")
 
-/* Whether the text stops at the joint, where the n-th of these stop sequences crosses it.
- */
-static bool stops_across(size_t n, size_t longer)
-{
-	static const struct cn_author other = {"b/m", "b#k/m", 0};
-	struct cn_splice_opts o = opts_with(CN_TOOLS);
-	struct feeder f = {.commit = true};
-	CN_AUTO(cn_buf) stops = {0};
-	bool ended;
-
-	cn_buf_add_char(&stops, '[');
-	for (size_t i = 0; i < n; i++)
-		cn_buf_add_str(&stops, "\"never\",");
-	cn_buf_add_char(&stops, '"');
-	for (size_t i = 0; i < longer; i++)
-		cn_buf_add_char(&stops, '-');
-	cn_buf_add_str(&stops, "look. Then\"]");
-	o.stop_sequences = cn_json_root(cn_buf_view(&stops));
-	f.splice = cn_splice_new(&o);
-	cn_splice_begin(f.splice, &author);
-	assert_null(
-	    feed(&f, cn_view_str(CN_START CN_TEXT(0) CN_SAY(0, "First I will look."))));
-	assert_true(cn_splice_continue(f.splice, &other, CN_RESUME_ASKED));
-	assert_null(feed(&f, cn_view_str(CN_START CN_TEXT(0) CN_SAY(
-				 0, "First I will look. Then I open."))));
-	ended = cn_splice_ended(f.splice);
-	cn_splice_free(f.splice);
-	cn_arena_done(&f.arena);
-	assert_int_equal(charge.used, 0);
-	return ended;
-}
-
-/* More or longer ones would make each joint as dear as the client likes. */
-static void stop_sequences_across_a_joint_are_looked_for_within_limits(void **state)
-{
-	(void)state;
-	assert_true(stops_across(0, 0));
-	assert_true(stops_across(63, 0));
-	assert_false(stops_across(64, 0));
-	assert_false(stops_across(0, 1024));
-}
-
 static void a_restart_in_several_blocks_goes_on_in_the_last(void **state)
 {
 	static const struct cn_author other = {"b/m", "b#k/m", 0};
@@ -700,7 +658,6 @@ int main(void)
 	    cmocka_unit_test(a_live_call_that_broke_stays_open),
 	    cmocka_unit_test(an_earlier_end_does_not_close_a_call),
 	    cmocka_unit_test(an_end_that_lacks_its_last_event_is_one),
-	    cmocka_unit_test(stop_sequences_across_a_joint_are_looked_for_within_limits),
 	    cmocka_unit_test(a_restart_in_several_blocks_goes_on_in_the_last),
 	    cmocka_unit_test(a_call_cut_by_the_limit_is_dropped),
 	    cmocka_unit_test(what_a_backend_makes_us_keep_is_charged_and_bounded),

@@ -36,7 +36,6 @@ static bool told_in_full; /* one case was asked for */
 /* What was met: a test that never comes to something does not show it. */
 static size_t continued[3][STUB_N_WAYS]; /* by enum cn_resume */
 static size_t ended[4];                  /* by enum end */
-static size_t stopped;                   /* by a stop sequence behind a joint */
 
 /* ---- recordings ---- */
 
@@ -154,10 +153,7 @@ struct play {
 	struct cn_buf given;        /* owned: the text before it */
 	const struct answer *asked; /* in arena: what it was to go on with */
 	bool stopped;               /* its message_stop was seen */
-	bool over_early;            /* a stop sequence across the joint */
 	bool deliverable;           /* some attempt had an end of its own */
-	struct cn_view stop; /* a stop sequence that the answer runs into; empty: none */
-	bool stop_due;       /* and has */
 	enum end end;
 	const char *wrong; /* the first thing that is */
 };
@@ -185,8 +181,6 @@ static bool on_event(void *self, const struct cn_sse_event *sse)
 	if (!cn_splice_committed(s) && cn_splice_proved(s, NOW_MS))
 		cn_splice_commit(s);
 	p->stopped = ev.kind == CN_EV_MESSAGE_STOP;
-	if (cn_splice_ended(s) && !p->stopped)
-		return false; /* a stop sequence across the joint */
 	return !p->stopped;
 }
 
@@ -280,22 +274,14 @@ static void check_text(struct play *p)
 {
 	CN_AUTO(cn_buf) text = {0}, want = {0};
 	bool whole = cn_splice_fate(p->splice) == CN_FATE_END;
-	size_t at;
 
 	cn_splice_text(p->splice, &text);
 	answer_text(&p->reply.whole, &want);
 	note_texts(p, cn_buf_view(&text), cn_buf_view(&want));
 	if (!cn_view_starts(cn_buf_view(&text), cn_buf_view(&p->given)))
 		complain(p, "what the client had was changed");
-	p->stop_due = false;
 	if (!p->reply.exact)
 		return;
-	at = p->stop.n ? cn_view_find(cn_buf_view(&want), p->stop, 0) : SIZE_MAX;
-	/* Of the first one the rest is not known; no other backend says more than that. */
-	p->stop_due = whole && at != SIZE_MAX && p->asked;
-	cn_buf_truncate(&want, !p->asked && at != SIZE_MAX ? text.n
-	                       : at > p->given.n           ? at
-	                                                   : p->given.n);
 	if (!cn_view_starts(cn_buf_view(&want), cn_buf_view(&text)))
 		complain(p, "text is lost, repeated or of nobody's");
 	else if (whole && text.n != want.n)
@@ -336,7 +322,6 @@ static void check_end(struct play *p, struct client_eye *c)
 	CN_AUTO(cn_buf) text = {0};
 
 	ended[p->end]++;
-	stopped += p->stop_due && p->end == FINISHED;
 	client_eye_read(c, cn_buf_view(&p->told));
 	cn_splice_text(p->splice, &text);
 	if (c->wrong)
@@ -362,10 +347,6 @@ static void check_end(struct play *p, struct client_eye *c)
 		complain(p, "no message_stop");
 	if (c->n_calls && cn_view_is(c->stop_reason, "end_turn"))
 		complain(p, "end_turn behind a call");
-	if (p->end == FINISHED && p->stop_due &&
-	    (!cn_view_is(c->stop_reason, "stop_sequence") ||
-	     !cn_view_eq(c->stop_sequence, p->stop)))
-		complain(p, "a stop sequence that was not seen");
 	if (p->end == WITH_CALL && !cn_view_is(c->stop_reason, "tool_use"))
 		complain(p, "a call without tool_use");
 	if (c->output != total.output || c->output < cn_splice_usage(p->splice)->output ||
@@ -449,68 +430,6 @@ static const struct answer *more_of(struct play *p, struct cn_view given, bool c
 	return whole;
 }
 
-/* ---- stop sequences ---- */
-
-static const char *const stops[] = {"STOP!", "\n\nHuman:", "</end>"};
-
-/*
- * The answer runs into a stop sequence somewhere, but the first model breaks off before it
- * is whole.
- */
-static void put_stop(struct play *p)
-{
-	struct answer *said = &p->reply.said;
-	struct cn_view stop =
-	    cn_view_str(stops[dice_below(&p->dice, sizeof(stops) / sizeof(stops[0]))]);
-	CN_AUTO(cn_buf) b = {0};
-	struct cn_view text;
-	size_t i = 0, at;
-
-	while (i < said->n && said->parts[i].type != CN_BLOCK_TEXT)
-		i++;
-	if (i == said->n)
-		return;
-	p->stop = stop;
-	text = said->parts[i].body;
-	at = dice_below(&p->dice, text.n + 1);
-	while (at < text.n && ((unsigned char)text.p[at] & 0xc0) == 0x80)
-		at++;
-	cn_buf_add_view(&b, cn_view_cut(text, at));
-	cn_buf_add_view(&b, stop);
-	cn_buf_add_view(&b, cn_view_from(text, at));
-	p->reply.whole.parts[i].body = cn_arena_view(&p->arena, cn_buf_view(&b));
-	said->parts[i].body =
-	    cn_view_cut(p->reply.whole.parts[i].body, at + dice_below(&p->dice, stop.n));
-	said->n = i + 1;
-	said->stop_reason = CN_VIEW("max_tokens");
-}
-
-/* What each backend does with those that it says itself. */
-static void stop_said(struct play *p, struct answer *said)
-{
-	for (size_t i = 0; i < said->n && p->stop.n; i++) {
-		struct answer_part *part = &said->parts[i];
-		size_t at = part->type == CN_BLOCK_TEXT
-		                ? cn_view_find(part->body, p->stop, 0)
-		                : SIZE_MAX;
-
-		if (at == SIZE_MAX)
-			continue;
-		part->body.n = at;
-		said->n = i + 1;
-		said->stop_reason = CN_VIEW("stop_sequence");
-		said->stop_sequence = p->stop;
-	}
-}
-
-static struct cn_view first_text(const struct play *p)
-{
-	for (size_t i = 0; i < p->reply.said.n; i++)
-		if (p->reply.said.parts[i].type == CN_BLOCK_TEXT)
-			return p->reply.said.parts[i].body;
-	return (struct cn_view){NULL, 0};
-}
-
 /* Somebody is asked to go on; false: the memory budget does not allow it. */
 static bool ask(struct play *p, size_t k)
 {
@@ -540,12 +459,6 @@ static bool ask(struct play *p, size_t k)
 		whole = more_of(p, q.given, q.closed);
 	p->asked = q.whole = whole;
 	stub_reply(&p->arena, &p->dice, &q, &p->reply);
-	stop_said(p, &p->reply.said);
-	/* Whether one can cross blocks nobody says. */
-	p->reply.exact &= !p->stop.n || (!q.closed && q.how != CN_RESUME_ANEW);
-	/* Nor whether so little is an echo. */
-	p->reply.exact &= !p->stop.n || q.how != CN_RESUME_PREFILL ||
-	                  q.way != STUB_RESTART || first_text(p).n >= 60;
 	continued[q.how][q.way]++;
 	cn_buf_printf(&p->log, "-- attempt %zu: how %d, %s, %s\n", k, (int)q.how,
 	              stub_way_name(q.way), q.closed ? "closed" : "open");
@@ -693,11 +606,6 @@ static void play_case(struct play *p, struct client_eye *c)
 	}
 	p->reply.whole = p->reply.said;
 	p->dice = (struct dice){mixed(p->number)};
-	if (!r && dice_percent(&p->dice, 10))
-		put_stop(p);
-	if (p->stop.n)
-		opts.stop_sequences =
-		    cn_json_root(CN_VIEW("[\"STOP!\",\"\\n\\nHuman:\",\"</end>\"]"));
 	p->n_attempts = 1 + dice_below(&p->dice, ATTEMPTS_MAX);
 	cn_buf_add_str(&tools, "[" ANSWER_TOOLS);
 	if (r)
@@ -778,9 +686,9 @@ static void an_answer_is_whole_wherever_it_is_cut(void **state)
 	}
 	print_message(
 	    "%llu cases: %zu ended as they were, %zu with a call, %zu with an error, "
-	    "%zu not begun; %zu by a stop sequence across a joint\n",
+	    "%zu not begun\n",
 	    (unsigned long long)n, ended[FINISHED] / 2, ended[WITH_CALL] / 2,
-	    ended[FAILED] / 2, ended[NOTHING] / 2, stopped / 2);
+	    ended[FAILED] / 2, ended[NOTHING] / 2);
 	assert_int_equal(failures, 0);
 	for (size_t how = 0; how < 3 && n >= CASES_DEFAULT; how++)
 		for (size_t way = 0; way < STUB_N_WAYS; way++)
