@@ -51,6 +51,9 @@ struct cn_markup {
 	bool begun;   /* text was told */
 	bool behind;  /* no text since the last marker */
 	char before;  /* the byte before what is held */
+	bool fenced;  /* inside a block of code */
+	bool in_line; /* of text: something stands before this on its line */
+	size_t ticks; /* at its beginning */
 	bool running; /* what is held is being looked at */
 	size_t n_seen;
 };

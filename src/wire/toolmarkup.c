@@ -5,7 +5,7 @@
  * What stands before a call is told at once, but for the beginning of what may be a marker.
  * A call of a name that is none of the request's stays text.  One that cannot be read
  * breaks the answer: it must not end as if nothing had been called.  In thinking it is no
- * more than a thought.  Owns what is held.
+ * more than a thought, and in a block of code no more than an example.  Owns what is held.
  */
 #include "continuo/repair.h"
 
@@ -156,8 +156,37 @@ static bool is_thought(const struct cn_composer *c, const struct cn_markup *m)
 	return m == &c->in_thought;
 }
 
+/* Where blocks of code begin and end: three backticks at the beginning of a line. */
+static void follow_fences(struct cn_markup *m, struct cn_view text)
+{
+	for (size_t i = 0; i < text.n; i++) {
+		char byte = text.p[i];
+
+		if (byte == '\n') {
+			m->in_line = false;
+			m->ticks = 0;
+		} else if (m->in_line) {
+			const char *end = memchr(text.p + i, '\n', text.n - i);
+
+			i = end ? (size_t)(end - text.p) - 1 : text.n;
+		} else if (byte == '`') {
+			m->in_line = ++m->ticks == 3;
+			m->fenced ^= m->in_line;
+		} else {
+			m->in_line = m->ticks > 0 || (byte != ' ' && byte != '\t');
+		}
+	}
+}
+
+/* Where a marker may be spoken of: markup that is no call is what the model says. */
+static bool is_talk(const struct cn_composer *c, const struct cn_markup *m)
+{
+	return is_thought(c, m) || m->fenced;
+}
+
 static void tell_text(struct cn_composer *c, struct cn_markup *m, struct cn_view text)
 {
+	follow_fences(m, text);
 	/* White space between markers means nothing. */
 	if (m->behind)
 		text = cn_view_from(text, cn_compose__blanks(text));
@@ -248,7 +277,7 @@ static void turn_whole(struct cn_composer *c, struct cn_markup *m, size_t n, siz
 		whole = cn_view_from(whole, inner);
 		turned = turn(c, m, cn_view_from(body, inner + opened), true);
 	}
-	if (turned == CN_NOT_OURS || (turned == CN_UNREADABLE && is_thought(c, m)))
+	if (turned == CN_NOT_OURS || (turned == CN_UNREADABLE && is_talk(c, m)))
 		tell_text(c, m, whole);
 	else if (turned == CN_UNREADABLE)
 		c->base.wrong = "a tool call in the text that cannot be read";
@@ -329,7 +358,7 @@ static bool step_inside(struct cn_composer *c, struct cn_markup *m)
 	}
 	if (text.n <= CN_ARGUMENTS_MAX)
 		return false;
-	if (!is_thought(c, m)) {
+	if (!is_talk(c, m)) {
 		c->base.wrong = "a tool call over 1 MiB";
 		return false;
 	}
@@ -446,11 +475,11 @@ void cn_markup__end(struct cn_composer *c, struct cn_markup *m, bool cut)
 		m->running = true;
 		turned = turn(c, m, inside, true);
 		m->running = false;
-	} else if (is_thought(c, m)) {
+	} else if (is_talk(c, m)) {
 		turned = CN_NOT_OURS;
 	}
 	/* Cut by the limit: a truncated call is no call. */
-	if (turned == CN_NOT_OURS || (turned == CN_UNREADABLE && is_thought(c, m)))
+	if (turned == CN_NOT_OURS || (turned == CN_UNREADABLE && is_talk(c, m)))
 		tell_text(c, m, cn_buf_view(&m->held));
 	else if (turned == CN_UNREADABLE)
 		c->base.wrong = "a tool call in the text that has no end";
