@@ -126,7 +126,7 @@ static int choose_models(struct probing *p, struct cn_error *reterr)
 	const struct cn_cli *cli = p->cli;
 	size_t most = p->policy->n_models + cli->n_args;
 
-	p->models = cn_arena_zalloc(&p->cli->arena, (most + 1) * sizeof(*p->models));
+	p->models = cn_arena_zalloc(&p->cli->arena, (most + 1) * sizeof(struct cn_model *));
 	for (size_t i = 0; i < cli->n_args; i++) {
 		const struct cn_model *m =
 		    cn_policy_model(p->policy, cn_view_str(cli->args[i]));

@@ -159,7 +159,7 @@ static bool is_thought(const struct cn_composer *c, const struct cn_markup *m)
 /* Where blocks of code begin and end: three backticks at the beginning of a line. */
 static void follow_fences(struct cn_markup *m, struct cn_view text)
 {
-	for (size_t i = 0; i < text.n; i++) {
+	for (size_t i = 0; text.p && i < text.n; i++) {
 		char byte = text.p[i];
 
 		if (byte == '\n') {
