@@ -55,7 +55,7 @@ static void add_prose(struct cn_buf *to, struct cn_json v, unsigned depth)
 	bool plain = cn_json_is(cn_json_get(v, "type"), "text");
 
 	for (struct cn_json_iter it = cn_json_iter(v); cn_json_next(&it);) {
-		struct cn_view inside = cn_anthropic__inside(it.value);
+		struct cn_view inside = cn_wire__inside(it.value);
 		bool array = v.kind == CN_JSON_ARRAY;
 
 		if (inside.n && !array && is_prose(it.key, plain)) {
@@ -80,7 +80,7 @@ static bool is_left_out(struct cn_json block)
 
 void cn_anthropic__add_readable(struct cn_buf *to, struct cn_json block)
 {
-	struct cn_view type = cn_anthropic__inside(cn_json_get(block, "type"));
+	struct cn_view type = cn_wire__inside(cn_json_get(block, "type"));
 	size_t before;
 
 	cn_buf_add_char(to, '[');
@@ -159,7 +159,7 @@ static void edit(struct cn_anthropic__body *b, struct cn_json json, bool in_resu
 		note_name(b, block.tool_name);
 		replace(b, json,
 		        (struct cn_view[3]){CN_VIEW("The tool "),
-		                            cn_anthropic__inside(block.tool_name),
+		                            cn_wire__inside(block.tool_name),
 		                            CN_VIEW(" can be called now.")},
 		        block.marker);
 		return;

@@ -69,12 +69,5 @@ void cn_anthropic__add_text(struct cn_anthropic__body *b, struct cn_buf *to,
 /* What can be read of a block of a type that the backend does not know, as the inside of a
  * JSON string. */
 void cn_anthropic__add_readable(struct cn_buf *to, struct cn_json block);
-/* The inside of a JSON string. */
-static inline struct cn_view cn_anthropic__inside(struct cn_json string)
-{
-	return string.kind == CN_JSON_STRING && string.raw.n >= 2
-	           ? cn_view(string.raw.p + 1, string.raw.n - 2)
-	           : cn_view(NULL, 0);
-}
 
 #endif

@@ -155,7 +155,7 @@ static void keep(struct merge *m, struct cn_json content)
 	bool text = content.kind == CN_JSON_STRING;
 	struct cn_view stays = text ? content.raw : elements(content);
 
-	if (text ? cn_anthropic__inside(content).n == 0 : stays.n == 0)
+	if (text ? cn_wire__inside(content).n == 0 : stays.n == 0)
 		return;
 	next_block(m);
 	if (text)
@@ -187,15 +187,15 @@ static void add_reminders(struct cn_anthropic__body *b, struct cn_buf *to,
                           struct cn_json content)
 {
 	if (content.kind == CN_JSON_STRING)
-		add_reminder(b, to, cn_anthropic__inside(content),
+		add_reminder(b, to, cn_wire__inside(content),
 		             (struct cn_json){.kind = CN_JSON_NONE});
 	for (struct cn_json_iter it = cn_json_iter(content); cn_json_next(&it);) {
 		struct cn_json marker = cn_json_get(it.value, "cache_control");
 		CN_AUTO(cn_buf) text = {0};
 
 		if (cn_json_is(cn_json_get(it.value, "type"), "text"))
-			cn_buf_add_view(
-			    &text, cn_anthropic__inside(cn_json_get(it.value, "text")));
+			cn_buf_add_view(&text,
+			                cn_wire__inside(cn_json_get(it.value, "text")));
 		else
 			cn_anthropic__add_readable(&text, it.value);
 		add_reminder(b, to, cn_buf_view(&text), marker);

@@ -9,9 +9,6 @@
  */
 #include "anthropic_impl.h"
 
-/* How Claude Code's attribution line begins, with its quote. */
-#define CN_ATTRIBUTION "\"x-anthropic-billing-header:"
-
 static const char *const marker_names[] = {"cache_control", NULL};
 
 struct prompt {
@@ -23,7 +20,7 @@ struct prompt {
 
 static bool is_attribution(struct cn_json block)
 {
-	return cn_view_starts(cn_json_get(block, "text").raw, CN_VIEW(CN_ATTRIBUTION));
+	return cn_wire__is_attribution(cn_json_get(block, "text"));
 }
 
 static bool has_attribution(struct cn_json system)
@@ -107,7 +104,7 @@ static void take_all(struct prompt *p, struct cn_json system)
 
 	for (struct cn_json_iter it = cn_json_iter(system); cn_json_next(&it);)
 		take(p, it.value);
-	if (cn_anthropic__inside(system).n)
+	if (cn_wire__inside(system).n)
 		take(p, cn_json_root(cn_view_str(
 			    cn_arena_printf(a, "{\"type\":\"text\",\"text\":%.*s}",
 		                            CN_VIEW_ARG(system.raw)))));

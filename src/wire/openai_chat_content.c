@@ -6,13 +6,6 @@
  */
 #include "openai_chat_encode_impl.h"
 
-struct cn_view cn_chat__inside(struct cn_json string)
-{
-	return string.kind == CN_JSON_STRING && string.raw.n >= 2
-	           ? cn_view(string.raw.p + 1, string.raw.n - 2)
-	           : (struct cn_view){NULL, 0};
-}
-
 struct cn_view cn_chat__escaped(struct cn_arena *a, struct cn_view text)
 {
 	CN_AUTO(cn_buf) b = {0};
@@ -110,12 +103,12 @@ static void add_image(struct cn_chat_encoder *e, struct cn_chat_parts *to,
 	}
 	if (cn_json_is(type, "url") && url.kind == CN_JSON_STRING) {
 		part = add_part(e, to);
-		part->pieces[1] = cn_chat__inside(url);
+		part->pieces[1] = cn_wire__inside(url);
 	} else if (cn_json_is(type, "base64") && data.kind == CN_JSON_STRING) {
 		part = add_part(e, to);
-		part->pieces[1] = cn_chat__inside(cn_json_get(b->source, "media_type"));
+		part->pieces[1] = cn_wire__inside(cn_json_get(b->source, "media_type"));
 		part->pieces[2] = CN_VIEW(";base64,");
-		part->pieces[3] = cn_chat__inside(data);
+		part->pieces[3] = cn_wire__inside(data);
 	} else {
 		add_note(e, to, "(an image was left out: it is kept elsewhere)");
 		return;
@@ -131,14 +124,14 @@ static void add_image(struct cn_chat_encoder *e, struct cn_chat_parts *to,
 static void add_file(struct cn_chat_encoder *e, struct cn_chat_parts *to,
                      const struct cn_chat_block *b)
 {
-	struct cn_view name = cn_chat__inside(b->title);
+	struct cn_view name = cn_wire__inside(b->title);
 	struct cn_chat_part *part = add_part(e, to);
 
 	part->text = false;
 	part->pieces[0] = CN_VIEW("{\"type\":\"file\",\"file\":{\"filename\":\"");
 	part->pieces[1] = name.n ? name : CN_VIEW("document.pdf");
 	part->pieces[2] = CN_VIEW("\",\"file_data\":\"data:application/pdf;base64,");
-	part->pieces[3] = cn_chat__inside(cn_json_get(b->source, "data"));
+	part->pieces[3] = cn_wire__inside(cn_json_get(b->source, "data"));
 	part->pieces[4] = CN_VIEW("\"}}");
 }
 
@@ -146,7 +139,7 @@ static void add_document(struct cn_chat_encoder *e, struct cn_chat_parts *to,
                          const struct cn_chat_block *b)
 {
 	struct cn_json type = cn_json_get(b->source, "type");
-	struct cn_view title = cn_chat__inside(b->title);
+	struct cn_view title = cn_wire__inside(b->title);
 
 	if (cn_json_is(type, "base64") && cn_chat_quirk(e, CN_QUIRK_FILES)) {
 		add_file(e, to, b);
@@ -159,7 +152,7 @@ static void add_document(struct cn_chat_encoder *e, struct cn_chat_parts *to,
 	if (title.n)
 		add_around(e, to, "Document: ", title, "");
 	if (cn_json_is(type, "text"))
-		cn_chat__put_text(e, to, cn_chat__inside(cn_json_get(b->source, "data")));
+		cn_chat__put_text(e, to, cn_wire__inside(cn_json_get(b->source, "data")));
 	else
 		cn_chat__put_content(e, to, cn_json_get(b->source, "content"));
 }
@@ -167,8 +160,8 @@ static void add_document(struct cn_chat_encoder *e, struct cn_chat_parts *to,
 static void add_search_result(struct cn_chat_encoder *e, struct cn_chat_parts *to,
                               const struct cn_chat_block *b)
 {
-	add_around(e, to, "Search result: ", cn_chat__inside(b->title), "");
-	add_around(e, to, "Source: ", cn_chat__inside(b->source), "");
+	add_around(e, to, "Search result: ", cn_wire__inside(b->title), "");
+	add_around(e, to, "Source: ", cn_wire__inside(b->source), "");
 	cn_chat__put_content(e, to, b->content);
 }
 
@@ -192,9 +185,9 @@ void cn_chat__put_block(struct cn_chat_encoder *e, struct cn_chat_parts *to,
 	struct cn_json type = b->type;
 
 	if (b->whole.kind == CN_JSON_STRING) {
-		cn_chat__put_text(e, to, cn_chat__inside(b->whole));
+		cn_chat__put_text(e, to, cn_wire__inside(b->whole));
 	} else if (cn_wire__is(type, CN_VIEW("text"))) {
-		cn_chat__put_text(e, to, cn_chat__inside(b->text))->cache_control =
+		cn_chat__put_text(e, to, cn_wire__inside(b->text))->cache_control =
 		    b->cache_control.raw;
 	} else if (cn_wire__is(type, CN_VIEW("image"))) {
 		add_image(e, to, b);
@@ -205,7 +198,7 @@ void cn_chat__put_block(struct cn_chat_encoder *e, struct cn_chat_parts *to,
 	} else if (cn_wire__is(type, CN_VIEW("tool_reference"))) {
 		add_reference(e, to, b);
 	} else {
-		add_around(e, to, "(a block of type ", cn_chat__inside(type),
+		add_around(e, to, "(a block of type ", cn_wire__inside(type),
 		           " was left out)");
 	}
 }
@@ -216,7 +209,7 @@ void cn_chat__put_content(struct cn_chat_encoder *e, struct cn_chat_parts *to,
 	struct cn_chat_block b;
 
 	if (content.kind == CN_JSON_STRING) {
-		cn_chat__put_text(e, to, cn_chat__inside(content));
+		cn_chat__put_text(e, to, cn_wire__inside(content));
 	} else if (content.kind == CN_JSON_ARRAY) {
 		for (struct cn_json_iter it = cn_json_iter(content); cn_json_next(&it);) {
 			cn_chat__read_block(it.value, &b);

@@ -104,8 +104,7 @@ void cn_chat_out__key(struct cn_chat_encoder *e, const char *key);
 
 /* ---- openai_chat_content.c: blocks to parts, and parts written ---- */
 
-/* The inside of a JSON string: of raw text as it stands, of a text of ours escaped. */
-struct cn_view cn_chat__inside(struct cn_json string);
+/* A text of ours as the inside of a JSON string. */
 struct cn_view cn_chat__escaped(struct cn_arena *a, struct cn_view text);
 struct cn_chat_part *cn_chat__put_text(struct cn_chat_encoder *e, struct cn_chat_parts *to,
                                        struct cn_view inside);

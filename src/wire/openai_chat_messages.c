@@ -67,12 +67,6 @@ static struct cn_view sent_id(struct cn_chat_encoder *e, struct cn_view id)
 
 /* ---- the system prompt ---- */
 
-static bool is_attribution(const struct cn_chat_block *b)
-{
-	return cn_view_starts(cn_chat__inside(b->text),
-	                      CN_VIEW("x-anthropic-billing-header:"));
-}
-
 static void add_clients_system(struct cn_chat_encoder *e, struct cn_chat_parts *to)
 {
 	struct cn_chat_block b;
@@ -83,7 +77,7 @@ static void add_clients_system(struct cn_chat_encoder *e, struct cn_chat_parts *
 	}
 	for (struct cn_json_iter it = cn_json_iter(e->r->system); cn_json_next(&it);) {
 		cn_chat__read_block(it.value, &b);
-		if (!is_attribution(&b))
+		if (!cn_wire__is_attribution(b.text))
 			cn_chat__put_block(e, to, &b);
 	}
 }
@@ -424,7 +418,7 @@ static void take_thinking(struct cn_chat_encoder *e, const struct cn_chat_block 
 
 	if (!goes_back(e, b->whole.raw))
 		return;
-	cn_chat__put_text(e, &e->thinks, cn_chat__inside(b->thinking));
+	cn_chat__put_text(e, &e->thinks, cn_wire__inside(b->thinking));
 	part = cn_chat__put_text(e, &e->details, CN_VIEW("{"));
 	/* The signature carries the members beside the text; else the text is all. */
 	if (detail.n > 2) {
@@ -437,7 +431,7 @@ static void take_thinking(struct cn_chat_encoder *e, const struct cn_chat_block 
 	} else {
 		part->pieces[2] = CN_VIEW("\"type\":\"reasoning.text\",\"text\":\"");
 	}
-	part->pieces[3] = cn_chat__inside(b->thinking);
+	part->pieces[3] = cn_wire__inside(b->thinking);
 	part->pieces[4] = CN_VIEW("\"}");
 }
 
@@ -505,13 +499,13 @@ static void take_assistant(struct cn_chat_encoder *e, struct cn_json content)
 
 	if (content.kind == CN_JSON_STRING)
 		take_text(e, &(struct cn_chat_block){.whole = content},
-		          cn_chat__inside(content));
+		          cn_wire__inside(content));
 	if (content.kind != CN_JSON_ARRAY)
 		return;
 	for (struct cn_json_iter it = cn_json_iter(content); cn_json_next(&it);) {
 		cn_chat__read_block(it.value, &b);
 		if (cn_wire__is(b.type, CN_VIEW("text")))
-			take_text(e, &b, cn_chat__inside(b.text));
+			take_text(e, &b, cn_wire__inside(b.text));
 		else if (cn_wire__is(b.type, CN_VIEW("tool_use")))
 			take_call(e, &b);
 		else if (cn_wire__is(b.type, CN_VIEW("thinking")))

@@ -81,6 +81,21 @@ static inline bool cn_wire__is(struct cn_json string, struct cn_view s)
 	       cn_wire__says(cn_view(string.raw.p + 1, string.raw.n - 2), s);
 }
 
+/* The inside of a string as it stands, with its escapes; empty for other kinds. */
+static inline struct cn_view cn_wire__inside(struct cn_json string)
+{
+	return string.kind == CN_JSON_STRING && string.raw.n >= 2
+	           ? cn_view(string.raw.p + 1, string.raw.n - 2)
+	           : (struct cn_view){NULL, 0};
+}
+
+/* Whether a block's text is Claude Code's attribution line: for Anthropic alone. */
+static inline bool cn_wire__is_attribution(struct cn_json text)
+{
+	return cn_view_starts(cn_wire__inside(text),
+	                      CN_VIEW("x-anthropic-billing-header:"));
+}
+
 /* ---- words.c: what backends say alike in both formats ---- */
 
 enum cn_stop_meaning {
