@@ -145,8 +145,8 @@ void cn_chat__write_tools(struct cn_chat_encoder *e)
 	write_choice(e, choice);
 	if (cn_chat__is_added(e, "parallel_tool_calls"))
 		return;
-	if (one && !cn_chat_quirk(e, CN_QUIRK_NO_PARALLEL_SWITCH))
-		cn_json_add_bool(&e->out.b, "parallel_tool_calls", false);
-	else if (!one && cn_chat_quirk(e, CN_QUIRK_PARALLEL_BY_REQUEST))
-		cn_json_add_bool(&e->out.b, "parallel_tool_calls", true);
+	if (cn_chat_quirk(e, CN_QUIRK_NO_PARALLEL_SWITCH))
+		return;
+	if (one || cn_chat_quirk(e, CN_QUIRK_PARALLEL_BY_REQUEST))
+		cn_json_add_bool(&e->out.b, "parallel_tool_calls", !one);
 }
