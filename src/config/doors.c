@@ -5,6 +5,8 @@
  *
  * Thread of the load or of the printer; owns nothing.
  */
+#include <string.h>
+
 #include "config_impl.h"
 
 /* What a message may show of a URL: a password or query may be a secret. */
@@ -23,6 +25,7 @@ static void url_read(struct cn_load *l, const struct cn_node *n, const struct cn
 	struct cn_backend *b =
 	    (struct cn_backend *)(void *)((char *)base + row->at -
 	                                  offsetof(struct cn_backend, url));
+	const char *before = b->url;
 
 	if (!cn_config__scalar(l, n, "a URL, such as https://api.example.com/anthropic"))
 		return;
@@ -35,12 +38,22 @@ static void url_read(struct cn_load *l, const struct cn_node *n, const struct cn
 		                   *end);
 		return;
 	}
-	if (!cn_config_origin(&l->policy->arena, n->text, &b->origin, &b->url))
+	if (cn_config_origin(&l->policy->arena, n->text, &b->origin, &b->url)) {
+		struct cn_view text = n->text;
+
+		while (cn_view_ends(text, CN_VIEW("/")))
+			text.n--;
+		/* Behind another address than the preset's a version is meant. */
+		if (cn_view_ends(text, CN_VIEW("/v1")) &&
+		    !(before && strcmp(before, b->url) == 0))
+			b->quirks &= ~cn_quirk_bit(CN_QUIRK_NO_V1);
+	} else {
 		cn_config__mistake(
 		    l, n,
 		    "'%.*s' is no base URL; write https://HOST/PATH, without "
 		    "user, query and fragment",
 		    CN_SHOW(public_part(n->text)));
+	}
 }
 
 static yyjson_mut_val *url_describe(yyjson_mut_doc *d, const struct cn_row *row)

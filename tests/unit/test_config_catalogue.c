@@ -177,6 +177,30 @@ static void addresses_are_joined_however_they_are_written(void **state)
 	config_dir_remove(&d);
 }
 
+/* Of a preset whose own address has none. */
+static void a_version_that_is_written_is_kept(void **state)
+{
+	static const struct {
+		const char *url, *endpoint;
+	} cases[] = {
+	    {"https://h/proxy", "https://h/proxy/chat/completions"},
+	    {"https://h/proxy/v1", "https://h/proxy/v1/chat/completions"},
+	    {"https://h/proxy/v1/", "https://h/proxy/v1/chat/completions"},
+	};
+	struct config_dir d;
+	char got[256], backend[256];
+
+	(void)state;
+	config_dir_make(&d);
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		(void)snprintf(backend, sizeof backend, "preset: copilot-chat, url: '%s'",
+		               cases[i].url);
+		cn_policy_unref(reach(&d, backend, got, sizeof got));
+		assert_string_equal(got, cases[i].endpoint);
+	}
+	config_dir_remove(&d);
+}
+
 /* The base of each preset, written with what people put behind it. */
 static void a_base_of_the_catalogue_may_be_written_in_full(void **state)
 {
@@ -448,6 +472,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(every_preset_reaches_its_endpoint),
 	    cmocka_unit_test(addresses_are_joined_however_they_are_written),
+	    cmocka_unit_test(a_version_that_is_written_is_kept),
 	    cmocka_unit_test(a_base_of_the_catalogue_may_be_written_in_full),
 	    cmocka_unit_test(names_keep_the_rule),
 	    cmocka_unit_test(what_is_known_reaches_the_model),
