@@ -9,7 +9,7 @@
  *              |  ^ \___ none left ______________
  *              v  | failed, may be retried       \
  *            TRYING ----- whole answer, error --> DRAINING --> CLOSED
- *              | proved itself (the commit point)  ^  ^
+ *              | proved itself (the commit point)  ^  ^ \_ TELLING _^
  *              v                                   |  |
  *          STREAMING ----- end, finished as it is -+  |
  *            |   ^ first new text                     |
@@ -54,11 +54,18 @@ static bool move_is_legal(enum cn_turn_state from, enum cn_turn_state to)
 	    [CN_TURN_STREAMING] = CN_BIT(CONTINUING) | CN_BIT(DRAINING) | CN_BIT(CLOSED),
 	    [CN_TURN_CONTINUING] = CN_BIT(STREAMING) | CN_BIT(DRAINING) | CN_BIT(CLOSED),
 	    [CN_TURN_RESTING] = CN_BIT(PLANNING) | CN_BIT(DRAINING) | CN_BIT(CLOSED),
-	    [CN_TURN_DRAINING] = CN_BIT(CLOSED),
+	    [CN_TURN_DRAINING] = CN_BIT(TELLING) | CN_BIT(CLOSED),
+	    [CN_TURN_TELLING] = CN_BIT(CLOSED),
 	    [CN_TURN_CLOSED] = 0,
 	};
 #undef CN_BIT
 	return legal[from] & (1u << to);
+}
+
+/* The answer is there, or the error: nothing more is asked of anybody. */
+static bool is_over(const struct cn_turn *t)
+{
+	return t->state == CN_TURN_DRAINING || t->state == CN_TURN_TELLING;
 }
 
 /* ---- the timer: the nearest of the turn's times ---- */
@@ -87,7 +94,10 @@ static uint64_t nearest(const struct cn_turn *t)
 		at = t->attempt ? UINT64_MAX : t->rest_until_ms;
 		break;
 	case CN_TURN_DRAINING:
-		at = t->stored ? UINT64_MAX : t->store_until_ms;
+		at = t->store_until_ms;
+		break;
+	case CN_TURN_TELLING:
+		at = UINT64_MAX;
 		break;
 	case CN_TURN_PLANNING:
 		CN_NEARER(t->store_until_ms);
@@ -96,7 +106,7 @@ static uint64_t nearest(const struct cn_turn *t)
 		break;
 	}
 	if (t->head == CN_HEAD_NONE)
-		CN_NEARER(t->state == CN_TURN_DRAINING ? UINT64_MAX : t->open_early_ms);
+		CN_NEARER(is_over(t) ? UINT64_MAX : t->open_early_ms);
 	else
 		CN_NEARER(t->wrote_ms + CN_PING_MS);
 	if (t->client)
@@ -426,6 +436,7 @@ static void turn_enter(struct cn_turn *t, enum cn_turn_state next)
 		break;
 	case CN_TURN_TRYING:
 	case CN_TURN_RESTING:
+	case CN_TURN_TELLING:
 		arm(t);
 		break;
 	case CN_TURN_STREAMING:
@@ -509,6 +520,7 @@ static const char *on_event(void *self, const struct cn_event *ev)
 	case CN_TURN_PLANNING:
 	case CN_TURN_RESTING:
 	case CN_TURN_DRAINING:
+	case CN_TURN_TELLING:
 	case CN_TURN_CLOSED:
 		break;
 	}
@@ -643,6 +655,7 @@ static void on_end(void *self, const struct cn_outcome *outcome)
 	case CN_TURN_PLANNING:
 	case CN_TURN_RESTING:
 	case CN_TURN_DRAINING:
+	case CN_TURN_TELLING:
 	case CN_TURN_CLOSED:
 		break;
 	}
@@ -706,12 +719,14 @@ static void on_timer(uv_timer_t *timer)
 			return;
 		}
 		break;
-	case CN_TURN_DRAINING:
-		if (t->stored && !is_on_its_way(t)) {
+	case CN_TURN_TELLING:
+		if (!is_on_its_way(t)) {
 			end_told(t);
 			return;
 		}
-		if (!t->stored && now >= t->store_until_ms) {
+		break;
+	case CN_TURN_DRAINING:
+		if (now >= t->store_until_ms) {
 			cn_records__forget(t);
 			cn_turn__stored(t, false);
 			return;
@@ -735,16 +750,14 @@ static void on_timer(uv_timer_t *timer)
 	case CN_TURN_CLOSED:
 		return;
 	}
-	if (t->state != CN_TURN_DRAINING && t->head == CN_HEAD_NONE &&
-	    now >= t->open_early_ms) {
+	if (!is_over(t) && t->head == CN_HEAD_NONE && now >= t->open_early_ms) {
 		if (!t->req.stream) {
 			give_up(t);
 			return;
 		}
 		cn_turn__tell_early(t);
 	}
-	if (!cn_splice_committed(t->splice) && t->state != CN_TURN_DRAINING &&
-	    now >= t->deadline_ms) {
+	if (!cn_splice_committed(t->splice) && !is_over(t) && now >= t->deadline_ms) {
 		give_up(t);
 		return;
 	}
@@ -758,16 +771,13 @@ static void on_timer(uv_timer_t *timer)
 void cn_turn__stored(struct cn_turn *t, bool ok)
 {
 	cn_assert(t->state == CN_TURN_DRAINING);
-	if (t->stored)
-		return;
-	t->stored = true;
 	if (!ok && t->policy->history && t->worker->shared->store) {
 		cn_count(CN_CT_TURNS_UNSTORED);
 		cn_log(&t->log, CN_LOG_WARNING, "told before it was stored",
 		       CN_TEXT(REQUEST, t->request_id));
 	}
 	if (is_on_its_way(t))
-		arm(t);
+		turn_enter(t, CN_TURN_TELLING);
 	else
 		end_told(t);
 }
@@ -789,6 +799,7 @@ void cn_turn__client_gone(struct cn_turn *t, const char *why)
 		turn_enter(t, CN_TURN_CLOSED);
 		return;
 	case CN_TURN_DRAINING:
+	case CN_TURN_TELLING:
 		turn_enter(t, CN_TURN_CLOSED);
 		return;
 	case CN_TURN_CLOSED:
@@ -828,10 +839,10 @@ void cn_turn__stop(struct cn_turn *t)
 		abandon(t, CN_CLASS_CANCELLED, "the router is stopping");
 		end_lost(t);
 		return;
-	case CN_TURN_DRAINING:
-		if (t->stored)
-			end_told(t);
+	case CN_TURN_TELLING:
+		end_told(t);
 		return;
+	case CN_TURN_DRAINING:
 	case CN_TURN_CLOSED:
 		return;
 	}
@@ -853,6 +864,7 @@ void cn_turn__relieve(struct cn_turn *t)
 	case CN_TURN_STREAMING:
 	case CN_TURN_CONTINUING:
 	case CN_TURN_DRAINING:
+	case CN_TURN_TELLING:
 	case CN_TURN_CLOSED:
 		return;
 	}

@@ -22,6 +22,7 @@
 	X(CONTINUING, "lost mid-stream; the next attempt goes on with the text") \
 	X(RESTING, "every candidate is cooling; the timer will re-plan")         \
 	X(DRAINING, "answer or error complete; the store's word is awaited")     \
+	X(TELLING, "that came; text told evenly is still on its way")            \
 	X(CLOSED, "nothing left to do but let the handles close")
 
 enum cn_turn_state {
@@ -118,7 +119,6 @@ struct cn_turn {
 	enum cn_turn_end end;       /* from DRAINING on */
 	struct cn_ending ending;    /* END_ERROR: what the client is told; in arena */
 	struct cn_records_job *job; /* owned; NULL: nothing is being recorded */
-	bool stored; /* DRAINING: the store's word came, or is not waited for any more */
 
 	uint64_t started_ms, started_wall_ms; /* monotonic; Unix time */
 	uint64_t attempt_ms;                  /* start of the live attempt */

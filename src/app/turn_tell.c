@@ -47,7 +47,8 @@ struct cn_view cn_turn__attempts_text(struct cn_turn *t, bool with_live)
  */
 static size_t told_attempt(const struct cn_turn *t)
 {
-	if (t->state == CN_TURN_DRAINING && t->end == CN_END_ERROR)
+	if ((t->state == CN_TURN_DRAINING || t->state == CN_TURN_TELLING) &&
+	    t->end == CN_END_ERROR)
 		return t->ending.passed ? (size_t)(t->ending.passed - t->outcomes)
 		                        : SIZE_MAX;
 	if (!cn_splice_committed(t->splice))
